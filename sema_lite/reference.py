@@ -27,20 +27,35 @@ Decay = float | Callable[[int], float]
 
 def check_count(name: str, value: Any, least: int) -> int:
     """`value` as an int, or an error that names the argument and what it accepts."""
-    if isinstance(value, bool) or not isinstance(value, Real) or value != value:
-        raise TypeError(f"{name} must be a whole number >= {least}, got {value!r}")
-    if value < least or value in (math.inf,) or int(value) != value:
-        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
-    return int(value)
+    accepts = f"{name} must be a whole number >= {least}, got {value!r:.60}"
+    number: Any = value
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(accepts)
+    if not least <= number < math.inf or number % 1:  # NaN fails the first
+        raise ValueError(accepts)
+    return int(number)
 
 
 def check_fraction(name: str, value: Any) -> float:
     """`value` as a float in [0, 1], or an error that names the argument."""
+    accepts = f"{name} must be a number in [0, 1], got {value!r}"
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
-    if not 0.0 <= value <= 1.0:  # false for NaN too
-        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
-    return float(value)
+        raise TypeError(accepts)
+    number = float(value)
+    if not 0.0 <= number <= 1.0:  # NaN fails too
+        raise ValueError(accepts)
+    return number
+
+
+def check_finite(name: str, value: Any) -> float:
+    """`value` as a finite float >= 0, or an error that names the argument."""
+    accepts = f"{name} must be a finite number >= 0, got {value!r}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(accepts)
+    number = float(value)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(accepts)
+    return number
 
 
 def uniform(n: int) -> float:
@@ -100,7 +115,9 @@ class Average:
     ) -> None:
         self.decay = decay if callable(decay) else check_fraction("decay", decay)
         self.update_every = check_count("update_every", update_every, 1)
-        self.switch_every = None if switch_every is None else check_count("switch_every", switch_every, 1)
+        self.switch_every = (
+            None if switch_every is None else check_count("switch_every", switch_every, 1)
+        )
         self.start = check_count("start", start, 0)
         self.stop = None if stop is None else check_count("stop", stop, self.start)
         self.step = self.averaged = self.switches = 0
@@ -278,11 +295,8 @@ class SGD:
     """
 
     def __init__(self, weights: list[float], lr: float, momentum: float = 0.0) -> None:
-        if isinstance(lr, bool) or not isinstance(lr, Real):
-            raise TypeError(f"lr must be a number >= 0, got {lr!r}")
-        if not 0 <= lr < math.inf:
-            raise ValueError(f"lr must be finite and >= 0, got {lr!r}")
-        self.weights, self.lr = weights, float(lr)
+        self.weights = weights
+        self.lr = check_finite("lr", lr)
         self.momentum = check_fraction("momentum", momentum)
         self.velocity = [0.0] * len(weights)
 

@@ -1,0 +1,437 @@
+"""EMA, SWA, SEMA and Lookahead for torch modules: the fast implementation.
+
+Counting and arguments are those of `sema_lite.reference`, from which the classes inherit; only the
+operations on weights are new. They are a few calls over cached lists (see `sema_lite.memory`).
+
+    sema = SEMA(model, decay=0.99, switch_every=len(loader)).attach(optimizer)   # the one line
+    ...train as before...
+    with sema.applied():
+        evaluate(model)
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .memory import Buffers, make_groups
+from .reference import Average, Decay, check_count, check_fraction, uniform
+
+BUFFERS = ("average", "copy", "ignore")
+COUNTERS = ("step", "averaged", "switches")
+
+
+class ModuleAverage(Average):
+    """The class that does the work; use `EMA`, `SWA`, `SEMA` or `Lookahead`.
+
+    Args:
+        model: the module; build the average after `.to(device)` and `.to(dtype)`. Wrappers of
+            `torch.compile` and DistributedDataParallel are looked through: names are the model's.
+            All parameters are averaged, frozen ones too (they may thaw); tied ones once.
+        decay, update_every, switch_every, start, stop: as `sema_lite.reference.Average`.
+        buffers: "average" (integers are copied), "copy" (the latest), or "ignore".
+        switch_buffers: a switch also copies the buffers back, for example batch norm's statistics.
+        flatten: move the parameters into one buffer per device and dtype, so that update and
+            switch are one call each. Do it before CUDA graphs record addresses.
+
+    Raises:
+        ValueError, TypeError: a bad argument, or a module with no parameters. Later, from every
+            method: parameters were added, replaced or moved; nothing has changed then.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        decay: Decay,
+        *,
+        update_every: int = 1,
+        switch_every: int | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        buffers: str = "average",
+        switch_buffers: bool = False,
+        flatten: bool = False,
+    ) -> None:
+        self._set_schedule(decay, update_every, switch_every, start, stop)
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        if buffers not in BUFFERS:
+            raise ValueError(f"buffers must be one of {BUFFERS}, got {buffers!r}")
+        if switch_buffers and buffers == "ignore":
+            raise ValueError('switch_buffers=True needs buffers="average" or "copy"')
+        self.model = _unwrap(model)
+        named: list[tuple[str, Tensor]] = list(self.model.named_parameters())
+        if not named:
+            raise ValueError("model has no parameters to average")
+        for name, param in named:
+            if nn.parameter.is_lazy(param):
+                raise ValueError(f"parameter {name!r} has no shape yet: run one batch first")
+        self._groups = make_groups(named, flatten)
+        self._buffers = Buffers(self.model, buffers)
+        self.switch_buffers = bool(switch_buffers)
+        self.flatten = bool(flatten)
+        self._watch()
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._hook: Any = None
+        self._reset_state = False
+
+    # -- the operations on weights --------------------------------------------------------------
+
+    def _follow(self) -> None:
+        for group in self._groups:
+            group.follow()
+        self._buffers.follow()
+
+    def _take_in(self, decay: float) -> None:
+        for group in self._groups:
+            group.take_in(decay)
+        self._buffers.take_in(decay)
+
+    def _switch(self) -> None:
+        for group in self._groups:
+            group.switch()
+        if self.switch_buffers:
+            self._buffers.switch()
+        if self._reset_state and self._optimizer is not None:
+            self._optimizer.state.clear()
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside the `with` the model has the averaged weights; after it, its own are back.
+
+        They come back after an exception too. Parameters are not copied: they look at the averages
+        for a while, so they must not be trained inside (buffers may change; they are copies).
+
+        Raises:
+            ValueError: inside another `applied()`; at the end, when parameters were written inside.
+        """
+        self._check("applied()")
+        saved = self._buffers.lend()
+        live = [group.lend() for group in self._groups]
+        before = [group.versions() for group in self._groups]
+        self._applied = True
+        try:
+            yield
+            written = before != [group.versions() for group in self._groups]
+        finally:
+            self._applied = False
+            for group, data in zip(self._groups, live, strict=True):
+                group.take_back(data)
+            self._buffers.take_back(saved)
+        if written:
+            raise ValueError(
+                "parameters were changed inside applied(): the live weights are back, but the "
+                "average has taken the change; train outside, or on averaged_model()"
+            )
+
+    # -- one line in a training script ----------------------------------------------------------
+
+    def attach(
+        self, optimizer: torch.optim.Optimizer, *, reset_state: bool = False
+    ) -> ModuleAverage:
+        """Call `update()` after each `optimizer.step()`, until `detach()`. Returns self.
+
+        Args:
+            optimizer: one that trains this model.
+            reset_state: a switch also clears the optimizer's state (momentum). The authors of
+                SEMA keep it.
+
+        Raises:
+            ValueError: it trains none of the model's parameters, or one is attached already.
+        """
+        if self._hook is not None:
+            raise ValueError("an optimizer is attached already: detach() first")
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(f"optimizer must be a torch optimizer, got {type(optimizer).__name__}")
+        ours = {id(p) for group in self._groups for p in group.params}
+        if not any(id(p) in ours for part in optimizer.param_groups for p in part["params"]):
+            raise ValueError("the optimizer trains none of this model's parameters")
+        self._optimizer, self._reset_state = optimizer, bool(reset_state)
+
+        def after_step(*_: Any) -> None:
+            self.update()
+
+        self._hook = optimizer.register_step_post_hook(after_step)
+        return self
+
+    def detach(self) -> None:
+        """Undo `attach()`."""
+        if self._hook is not None:
+            self._hook.remove()
+        self._hook = self._optimizer = None
+        self._reset_state = False
+
+    # -- what there is to read, to export and to store ------------------------------------------
+
+    @property
+    def average(self) -> dict[str, Tensor]:  # type: ignore[override]
+        """{parameter name: averaged tensor}. These are the averages themselves: do not write."""
+        return {n: v for g in self._groups for n, v in zip(g.names, g.views, strict=True)}
+
+    @property
+    def average_buffers(self) -> dict[str, Tensor]:
+        """{buffer name: averaged or copied tensor}; empty with `buffers="ignore"`."""
+        return dict(zip(self._buffers.names, self._buffers.values, strict=True))
+
+    @torch.no_grad()
+    def copy_to(self, module: nn.Module) -> None:
+        """Copy the averaged parameters and buffers into another module of the same names.
+
+        Raises:
+            ValueError: names or shapes differ; nothing has changed.
+        """
+        module = _unwrap(module)
+        values = {**self.average, **self.average_buffers}
+        values |= {alias: values[name] for alias, name in self._aliases.items() if name in values}
+        params = dict(module.named_parameters(remove_duplicate=False))
+        buffers = dict(module.named_buffers(remove_duplicate=False))
+        targets = {**params, **{n: b for n, b in buffers.items() if n in values}}
+        wanted = set(self.average) | set(self.average_buffers)
+        _check_same("the module", wanted, targets, values)
+        for name, tensor in targets.items():
+            tensor.copy_(values[name])
+
+    def averaged_model(self) -> nn.Module:
+        """An independent copy of the model with the averaged weights, for export."""
+        module = copy.deepcopy(self.model)
+        self.copy_to(module)
+        return module
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact resume needs beside the model: a flat dict of independent tensors.
+
+        `torch.save` and `safetensors.torch.save_file` both store it as it is.
+        """
+        self._check_places(everything=True)
+        state = {name: torch.tensor(getattr(self, name)) for name in COUNTERS}
+        for prefix, values in self._tensors().items():
+            for name, value in values.items():
+                state[f"{prefix}.{name}"] = value.clone(memory_format=torch.contiguous_format)
+        return state
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`. Averages keep their own dtype.
+
+        Raises:
+            ValueError: it is of another model (the message names what differs); nothing changed.
+        """
+        self._check("load_state_dict()")
+        ours: dict[str, Any] = {
+            f"{prefix}.{name}": value
+            for prefix, values in self._tensors().items()
+            for name, value in values.items()
+        }
+        missing = [name for name in COUNTERS if name not in state]
+        if missing:
+            raise ValueError(f"the state lacks {missing}: is it from state_dict()?")
+        tensors = {name: value for name, value in state.items() if name not in COUNTERS}
+        _check_same("the state", set(ours), tensors, ours)
+        counters = [check_count(name, int(state[name]), 0) for name in COUNTERS]
+        for name, value in ours.items():
+            value.copy_(tensors[name])
+        self.step, self.averaged, self.switches = counters
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        return {"average": self.average, "buffer": self.average_buffers}
+
+    # -- has the model changed under us? --------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Note where each parameter is registered, to notice when one is added or replaced."""
+        modules = list(self.model.named_modules())
+        self._tables = [t for _, m in modules for t in (m._parameters, m._modules)]
+        self._entries = sum(map(len, self._tables))
+        self._slots = [
+            (module._parameters, name, param, f"{prefix}.{name}" if prefix else name)
+            for prefix, module in modules
+            for name, param in module._parameters.items()
+        ]
+        names = {id(p): n for g in self._groups for n, p in zip(g.names, g.params, strict=True)}
+        named = self.model.named_parameters(remove_duplicate=False)
+        self._aliases = {alias: names[id(p)] for alias, p in named}
+        buffers = dict(zip(map(id, self._buffers.live), self._buffers.names, strict=True))
+        for alias, buffer in self.model.named_buffers(remove_duplicate=False):
+            if id(buffer) in buffers:
+                self._aliases[alias] = buffers[id(buffer)]
+        # Asking a tensor for its place costs about 0.2 µs. Each update asks a share of them, in
+        # turn: all of them where the update is long, a few where it is short.
+        self._places = [(g, i, p) for g in self._groups for i, p in enumerate(g.params)]
+        self._next = 0
+        numel = sum(g.length for g in self._groups)
+        self._share = min(len(self._places), max(2, numel // 20_000))
+        # Asking who is registered is cheaper: only a flat update over many tensors is shorter.
+        self._always_ask = not self.flatten or len(self._slots) <= 64 or numel > 1_000_000
+
+    def _check(self, what: str) -> None:
+        super()._check(what)
+        self._check_places(everything=what != "update()")
+
+    def _check_places(self, everything: bool) -> None:
+        if sum(map(len, self._tables)) != self._entries:
+            raise ValueError(self._changed())
+        if everything or self._always_ask:
+            for table, name, param, full_name in self._slots:
+                if table[name] is not param:
+                    raise ValueError(self._changed(full_name))
+        if self._applied:
+            return
+        for _ in range(len(self._places) if everything else self._share):
+            group, index, param = self._places[self._next]
+            if group.moved(index, param):
+                raise ValueError(
+                    f"parameter {group.names[index]!r} was moved (by .to() or .data) after the "
+                    "average was made: make the average last, or make a new one"
+                )
+            self._next = (self._next + 1) % len(self._places)
+
+    def _changed(self, name: str | None = None) -> str:
+        which = f"parameter {name!r} was replaced" if name else "parameters were added or removed"
+        return f"{which} after the average was made: make a new one"
+
+
+def _unwrap(module: nn.Module) -> nn.Module:
+    """The user's own module inside `torch.compile`'s and DistributedDataParallel's wrappers."""
+    while True:
+        if hasattr(module, "_orig_mod"):
+            module = module._orig_mod  # type: ignore[assignment]
+        elif isinstance(module, nn.parallel.DistributedDataParallel):
+            module = module.module
+        else:
+            return module
+
+
+def _check_same(
+    what: str, wanted: set[str], got: dict[str, Tensor], like: dict[str, Tensor]
+) -> None:
+    """Names in `got` must cover `wanted` and be known to `like`, with the same shapes."""
+    missing = sorted(wanted - set(got))
+    unknown = sorted(set(got) - set(like))
+    shapes = [
+        f"{name} is {tuple(got[name].shape)}, not {tuple(like[name].shape)}"
+        for name in got
+        if name in like and got[name].shape != like[name].shape
+    ]
+    problems = [
+        f"{kind} {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+        for kind, names in (("lacks", missing), ("has unknown", unknown), ("differs:", shapes))
+        if names
+    ]
+    if problems:
+        raise ValueError(f"{what} does not fit this model: it {'; '.join(problems)}")
+
+
+class EMA(ModuleAverage):
+    """Exponential moving average of a module's weights: never switches.
+
+    `decay` d has the horizon `1/(1-d)` steps. Other arguments: see `ModuleAverage`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        decay: Decay = 0.99,
+        *,
+        update_every: int = 1,
+        start: int = 0,
+        buffers: str = "average",
+        flatten: bool = False,
+    ) -> None:
+        super().__init__(
+            model,
+            decay,
+            update_every=update_every,
+            start=start,
+            buffers=buffers,
+            flatten=flatten,
+        )
+
+
+class SWA(ModuleAverage):
+    """Stochastic weight averaging (Izmailov et al. 2018): the uniform mean of the snapshots taken
+    every `update_every` steps after `start`. Other arguments: see `ModuleAverage`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        update_every: int = 1,
+        start: int = 0,
+        buffers: str = "average",
+        flatten: bool = False,
+    ) -> None:
+        super().__init__(
+            model,
+            uniform,
+            update_every=update_every,
+            start=start,
+            buffers=buffers,
+            flatten=flatten,
+        )
+
+
+class SEMA(ModuleAverage):
+    """Switch EMA (Li et al. 2024, arXiv 2402.09240): an EMA that is copied back into the model
+    every `switch_every` steps, one epoch as a rule.
+
+    `switch_every` must be given: an EMA that never switches is not SEMA. None means that you call
+    `switch()` yourself, for example at the end of each epoch. Other arguments: see `ModuleAverage`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        decay: Decay = 0.99,
+        *,
+        switch_every: int | None,
+        update_every: int = 1,
+        start: int = 0,
+        stop: int | None = None,
+        buffers: str = "average",
+        switch_buffers: bool = False,
+        flatten: bool = False,
+    ) -> None:
+        super().__init__(
+            model,
+            decay,
+            update_every=update_every,
+            switch_every=switch_every,
+            start=start,
+            stop=stop,
+            buffers=buffers,
+            switch_buffers=switch_buffers,
+            flatten=flatten,
+        )
+
+
+class Lookahead(ModuleAverage):
+    """Lookahead (Zhang et al. 2019): after every `k` steps the slow weights go a fraction `s` of
+    the way to the fast ones, which then start again from there. Other arguments: see
+    `ModuleAverage`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        k: int = 5,
+        s: float = 0.5,
+        *,
+        buffers: str = "average",
+        switch_buffers: bool = False,
+        flatten: bool = False,
+    ) -> None:
+        s = check_fraction("s", s)
+        k = check_count("k", k, 1)
+        super().__init__(
+            model,
+            1 - s,
+            update_every=k,
+            switch_every=k,
+            buffers=buffers,
+            switch_buffers=switch_buffers,
+            flatten=flatten,
+        )
