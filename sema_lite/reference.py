@@ -17,6 +17,7 @@ switch) is also the counting of the torch classes in `sema_lite.averaging`, whic
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
@@ -38,22 +39,24 @@ def check_count(name: str, value: Any, least: int) -> int:
 
 def check_fraction(name: str, value: Any) -> float:
     """`value` as a float in [0, 1], or an error that names the argument."""
-    accepts = f"{name} must be a number in [0, 1], got {value!r}"
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(accepts)
-    number = float(value)
-    if not 0.0 <= number <= 1.0:  # NaN fails too
-        raise ValueError(accepts)
-    return number
+    return check_number(name, value, 1.0, "in [0, 1]")
 
 
 def check_finite(name: str, value: Any) -> float:
     """`value` as a finite float >= 0, or an error that names the argument."""
-    accepts = f"{name} must be a finite number >= 0, got {value!r}"
+    return check_number(name, value, sys.float_info.max, "that is finite and >= 0")
+
+
+def check_number(name: str, value: Any, most: float, accepted: str) -> float:
+    """`value` as a float in [0, most], or an error that says what is `accepted`."""
+    accepts = f"{name} must be a number {accepted}, got {value!r:.60}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(accepts)
-    number = float(value)
-    if not 0.0 <= number < math.inf:
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond the largest float
+        number = math.inf
+    if not 0.0 <= number <= most:  # NaN fails too
         raise ValueError(accepts)
     return number
 

@@ -202,6 +202,8 @@ BAD = [
     (dict(decay=math.nan), ValueError, "decay.*nan"),
     (dict(decay="0.9"), TypeError, "decay.*'0.9'"),
     (dict(decay=True), TypeError, "decay"),
+    (dict(decay=10**400), ValueError, "decay"),
+    (dict(switch_every=-(10**400)), ValueError, "switch_every"),
     (dict(switch_every=0), ValueError, "switch_every must be a whole number >= 1, got 0"),
     (dict(switch_every=2.5), ValueError, "switch_every.*2.5"),
     (dict(switch_every=math.inf), ValueError, "switch_every"),
@@ -265,7 +267,7 @@ def test_sgd_reset_forgets_the_momentum():
     [(-1.0, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("1", TypeError)],
 )
 def test_sgd_bad_lr(lr, error):
-    with pytest.raises(error, match="lr must be a finite number >= 0"):
+    with pytest.raises(error, match="lr must be a number that is finite and >= 0"):
         SGD([0.0], lr)
 
 
