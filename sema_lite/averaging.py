@@ -14,7 +14,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import cycle, islice
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +25,16 @@ from .reference import Average, Decay, check_count, check_fraction, uniform
 
 BUFFERS = ("average", "copy", "ignore")
 COUNTERS = ("step", "averaged", "switches")
+Self = TypeVar("Self", bound="ModuleAverage")
 
 
 class ModuleAverage(Average):
     """The class that does the work; use `EMA`, `SWA`, `SEMA` or `Lookahead`.
 
     Args:
-        model: the module; build the average after `.to(device)` and `.to(dtype)`. Wrappers of
-            `torch.compile` and DistributedDataParallel are looked through: names are the model's.
+        model: the module. Build the average last: after `.to(device)` and `.to(dtype)`, after
+            loading weights, and after DistributedDataParallel, which hands round those of rank 0.
+            Its wrapper and that of `torch.compile` are looked through: names are the model's.
             All parameters are averaged, frozen ones too (they may thaw); tied ones once.
         decay, update_every, switch_every, start, stop: as `sema_lite.reference.Average`.
         buffers: "average" (integers are copied), "copy" (the latest), or "ignore".
@@ -41,7 +44,7 @@ class ModuleAverage(Average):
 
     Raises:
         ValueError, TypeError: a bad argument, or a module with no parameters. Later, from every
-            method: parameters were added, replaced or moved; nothing has changed then.
+            method: parameters or modules were added, replaced or moved; nothing has changed then.
     """
 
     def __init__(
@@ -71,6 +74,9 @@ class ModuleAverage(Average):
         for name, param in named:
             if nn.parameter.is_lazy(param):
                 raise ValueError(f"parameter {name!r} has no shape yet: run one batch first")
+            if param.is_meta or hasattr(param, "device_mesh"):
+                kind = "on the meta device" if param.is_meta else "sharded (a DTensor)"
+                raise ValueError(f"parameter {name!r} is {kind}: it cannot be averaged")
         self._groups = make_groups(named, flatten)
         self._buffers = Buffers(self.model, buffers)
         self.switch_buffers = bool(switch_buffers)
@@ -85,12 +91,14 @@ class ModuleAverage(Average):
     def _follow(self) -> None:
         for group in self._groups:
             group.follow()
-        self._buffers.follow()
+        if self._buffers.names:
+            self._buffers.follow()
 
     def _take_in(self, decay: float) -> None:
         for group in self._groups:
             group.take_in(decay)
-        self._buffers.take_in(decay)
+        if self._buffers.names:
+            self._buffers.take_in(decay)
 
     def _switch(self) -> None:
         for group in self._groups:
@@ -111,11 +119,14 @@ class ModuleAverage(Average):
             ValueError: inside another `applied()`; at the end, when parameters were written inside.
         """
         self._check("applied()")
-        saved = self._buffers.lend()
-        live = [group.lend() for group in self._groups]
-        before = [group.versions() for group in self._groups]
+        live = [[p.data for p in group.params] for group in self._groups]
+        saved = self._buffers.save()
         self._applied = True
-        try:
+        try:  # from here on: lending half-precision weights takes memory, and may fail
+            self._buffers.switch()
+            for group in self._groups:
+                group.lend()
+            before = [group.versions() for group in self._groups]
             yield
             written = before != [group.versions() for group in self._groups]
         finally:
@@ -131,33 +142,52 @@ class ModuleAverage(Average):
 
     # -- one line in a training script ----------------------------------------------------------
 
-    def attach(
-        self, optimizer: torch.optim.Optimizer, *, reset_state: bool = False
-    ) -> ModuleAverage:
+    def attach(self: Self, optimizer: torch.optim.Optimizer, *, reset_state: bool = False) -> Self:
         """Call `update()` after each `optimizer.step()`, until `detach()`. Returns self.
 
         Args:
-            optimizer: one that trains this model.
+            optimizer: one that trains this model; of several, the one that steps last. Only its
+                `step()` counts: where another method steps (SAM's `second_step()`), call
+                `update()` yourself.
             reset_state: a switch also clears the optimizer's state (momentum). The authors of
                 SEMA keep it.
 
         Raises:
-            ValueError: it trains none of the model's parameters, or one is attached already.
+            ValueError: it trains none of the model's parameters; this average is attached already,
+                or another one that switches the same model is: that cell has been run twice.
+            TypeError: it is no torch optimizer, or has no hooks.
         """
         if self._hook is not None:
             raise ValueError("an optimizer is attached already: detach() first")
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(f"optimizer must be a torch optimizer, got {type(optimizer).__name__}")
+        hooks = getattr(optimizer, "_optimizer_step_post_hooks", None)
+        if hooks is None:
+            raise TypeError(
+                "optimizer has no step hooks (did it not call Optimizer.__init__?): attach to the "
+                "one inside it, or call update() yourself"
+            )
+        for other in (getattr(hook, "__self__", None) for hook in hooks.values()):
+            if isinstance(other, ModuleAverage) and self._fights(other):
+                raise ValueError(
+                    "another average that switches this model is attached to the optimizer: "
+                    "detach() it first"
+                )
         ours = {id(p) for group in self._groups for p in group.params}
         if not any(id(p) in ours for part in optimizer.param_groups for p in part["params"]):
             raise ValueError("the optimizer trains none of this model's parameters")
         self._optimizer, self._reset_state = optimizer, bool(reset_state)
 
-        def after_step(*_: Any) -> None:
-            self.update()
-
-        self._hook = optimizer.register_step_post_hook(after_step)
+        self._hook = optimizer.register_step_post_hook(self._after_step)
         return self
+
+    def _after_step(self, *_: Any) -> None:
+        self.update()
+
+    def _fights(self, other: ModuleAverage) -> bool:
+        """Two averages that only watch get on; two that switch overwrite each other's work."""
+        both = self.switch_every is not None and other.switch_every is not None
+        return both and self.model is other.model
 
     def detach(self) -> None:
         """Undo `attach()`."""
@@ -165,6 +195,10 @@ class ModuleAverage(Average):
             self._hook.remove()
         self._hook = self._optimizer = None
         self._reset_state = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy and a pickle are detached: their optimizer would be another one."""
+        return {**vars(self), "_hook": None, "_optimizer": None, "_reset_state": False}
 
     # -- what there is to read, to export and to store ------------------------------------------
 
@@ -185,6 +219,7 @@ class ModuleAverage(Average):
         Raises:
             ValueError: names or shapes differ; nothing has changed.
         """
+        self._check_registered()
         module = _unwrap(module)
         values = {**self.average, **self.average_buffers}
         values |= {alias: values[name] for alias, name in self._aliases.items() if name in values}
@@ -198,7 +233,7 @@ class ModuleAverage(Average):
 
     def averaged_model(self) -> nn.Module:
         """An independent copy of the model with the averaged weights, for export."""
-        module = copy.deepcopy(self.model)
+        module: nn.Module = copy.deepcopy(self.model)
         self.copy_to(module)
         return module
 
@@ -243,14 +278,15 @@ class ModuleAverage(Average):
     # -- has the model changed under us? --------------------------------------------------------
 
     def _watch(self) -> None:
-        """Note where each parameter is registered, to notice when one is added or replaced."""
+        """Note where all is registered, to notice when something is added or replaced."""
         modules = list(self.model.named_modules())
         self._tables = [t for _, m in modules for t in (m._parameters, m._modules)]
         self._entries = sum(map(len, self._tables))
         self._slots = [
-            (module._parameters, name, param, f"{prefix}.{name}" if prefix else name)
+            (table, name, entry, f"{prefix}.{name}" if prefix else name)
             for prefix, module in modules
-            for name, param in module._parameters.items()
+            for table in (module._parameters, module._modules)
+            for name, entry in table.items()
         ]
         names = {id(p): n for g in self._groups for n, p in zip(g.names, g.params, strict=True)}
         named = self.model.named_parameters(remove_duplicate=False)
@@ -260,46 +296,52 @@ class ModuleAverage(Average):
             if id(buffer) in buffers:
                 self._aliases[alias] = buffers[id(buffer)]
         # Asking a tensor for its place costs about 0.2 µs. Each update asks a share of them, in
-        # turn: all of them where the update is long, a few where it is short.
-        self._places = [(g, i, p) for g in self._groups for i, p in enumerate(g.params)]
-        self._next = 0
-        numel = sum(g.length for g in self._groups)
-        self._share = min(len(self._places), max(2, numel // 20_000))
+        # turn. A model that is moved has all its tensors moved: one answer is enough to know.
+        self._places = [place for group in self._groups for place in group.places()]
+        self._turn = cycle(self._places)
+        numel = sum(group.length for group in self._groups)
+        self._share = min(len(self._places), max(1, numel // 1_000_000))
         # Asking who is registered is cheaper: only a flat update over many tensors is shorter.
-        self._always_ask = not self.flatten or len(self._slots) <= 64 or numel > 1_000_000
+        self._always_ask = not self.flatten or len(names) <= 64 or numel > 1_000_000
 
     def _check(self, what: str) -> None:
-        super()._check(what)
-        self._check_places(everything=what != "update()")
+        if self._applied:
+            super()._check(what)
+        # A switch that is not flat copies into a tensor wherever it is: it cannot go astray.
+        quick = what == "update()" or (what == "switch()" and not self.flatten)
+        self._check_places(everything=not quick)
 
-    def _check_places(self, everything: bool) -> None:
+    def _check_registered(self, everything: bool = True) -> None:
         if sum(map(len, self._tables)) != self._entries:
             raise ValueError(self._changed())
         if everything or self._always_ask:
-            for table, name, param, full_name in self._slots:
-                if table[name] is not param:
+            for table, name, entry, full_name in self._slots:
+                if table.get(name) is not entry and _unwrap(table.get(name)) is not entry:
                     raise ValueError(self._changed(full_name))
-        if self._applied:
+
+    def _check_places(self, everything: bool) -> None:
+        self._check_registered(everything)
+        if self._applied:  # the parameters are on loan
             return
-        for _ in range(len(self._places) if everything else self._share):
-            group, index, param = self._places[self._next]
-            if group.moved(index, param):
+        for ask, expected, full_name in (
+            self._places if everything else islice(self._turn, self._share)
+        ):
+            if ask() != expected:
                 raise ValueError(
-                    f"parameter {group.names[index]!r} was moved (by .to() or .data) after the "
-                    "average was made: make the average last, or make a new one"
+                    f"parameter {full_name!r} was moved (by .to() or .data) after the average was "
+                    "made: create the average after .to(), or make a new one"
                 )
-            self._next = (self._next + 1) % len(self._places)
 
     def _changed(self, name: str | None = None) -> str:
-        which = f"parameter {name!r} was replaced" if name else "parameters were added or removed"
+        which = f"{name!r} was replaced" if name else "parameters or modules were added or removed"
         return f"{which} after the average was made: make a new one"
 
 
-def _unwrap(module: nn.Module) -> nn.Module:
+def _unwrap(module: Any) -> Any:
     """The user's own module inside `torch.compile`'s and DistributedDataParallel's wrappers."""
     while True:
         if hasattr(module, "_orig_mod"):
-            module = module._orig_mod  # type: ignore[assignment]
+            module = module._orig_mod
         elif isinstance(module, nn.parallel.DistributedDataParallel):
             module = module.module
         else:
@@ -379,8 +421,10 @@ class SEMA(ModuleAverage):
     """Switch EMA (Li et al. 2024, arXiv 2402.09240): an EMA that is copied back into the model
     every `switch_every` steps, one epoch as a rule.
 
-    `switch_every` must be given: an EMA that never switches is not SEMA. None means that you call
-    `switch()` yourself, for example at the end of each epoch. Other arguments: see `ModuleAverage`.
+    `switch_every` must be given: an EMA that never switches is not SEMA. It counts optimizer steps:
+    `len(loader)` is one epoch unless gradients are collected over several batches or a GradScaler
+    leaves steps out. None means that you call `switch()` yourself, for example at the end of each
+    epoch. Other arguments: see `ModuleAverage`.
     """
 
     def __init__(

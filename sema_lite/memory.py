@@ -9,13 +9,16 @@ call over two flat tensors, whatever the number of parameters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+KIND = attrgetter("dtype", "device")
 ALIGNMENT = 64  # bytes: every view starts where vector instructions like it
 
 
@@ -81,21 +84,27 @@ class Group:
         self.live = self._buffer(self.dtype)
         for param, view in zip(self.params, self._views(self.live), strict=True):
             param.data = view.copy_(param.data)
-        self.pointers = [p.data_ptr() for p in self.params]
 
-    def moved(self, index: int, param: Tensor) -> bool:
-        """True when this parameter is no longer where the group knows it."""
+    def places(self) -> list[tuple[Callable[[], Any], Any, str]]:
+        """(question, the answer that means "not moved", name) for each parameter.
+
+        A flat group must see the same address; otherwise dtype and device do.
+        """
         if self.live is not None:
-            return param.data_ptr() != self.pointers[index] or param.dtype != self.dtype
-        return param.dtype != self.dtype or param.device != self.device
+            asked: list[tuple[Callable[[], Any], Any]]
+            # Not `p.data_ptr`: in a deep copy it would go on asking the original.
+            asked = [(partial(Tensor.data_ptr, p), p.data_ptr()) for p in self.params]
+        else:
+            asked = [(partial(KIND, p), KIND(p)) for p in self.params]
+        return [(ask, answer, name) for (ask, answer), name in zip(asked, self.names, strict=True)]
 
-    @torch.no_grad()
     def follow(self) -> None:
         """average <- live"""
-        if self.live is not None:
+        if self.live is not None:  # neither flat tensor asks for a gradient
             self.flat.copy_(self.live)
         else:
-            torch._foreach_copy_(self.views, self.params)
+            with torch.no_grad():
+                torch._foreach_copy_(self.views, self.params)
 
     def take_in(self, decay: float) -> None:
         """average <- decay*average + (1-decay)*live; integers are copied."""
@@ -104,35 +113,39 @@ class Group:
         elif self.live is None:
             with torch.no_grad():
                 take_in(self.views, self.params, decay)
-        elif self.same_dtype:  # neither flat tensor asks for a gradient: no_grad would only cost
+        elif self.same_dtype:
             self.flat.lerp_(self.live, 1 - decay)
         else:
             self.flat.mul_(decay).add_(self.live, alpha=1 - decay)
 
-    @torch.no_grad()
     def switch(self) -> None:
         """live <- average, in a way that autograd notices between forward and backward."""
         if self.live is not None:
             self.live.copy_(self.flat)
-            torch.autograd.graph.increment_version(self.params)
+            self._changed()
         else:
-            torch._foreach_copy_(self.params, self.views)
+            with torch.no_grad():
+                torch._foreach_copy_(self.params, self.views)
+            torch.clear_autocast_cache()
 
-    def lend(self) -> list[Tensor]:
-        """Make the parameters look at their averages. Returns the live data, for `take_back`.
+    def lend(self) -> None:
+        """Make the parameters look at their averages.
 
         Nothing is copied where the dtypes agree: a parameter's data pointer changes, no more.
         """
-        live = [p.data for p in self.params]
         for param, view in zip(self.params, self.views, strict=True):
             param.data = view.to(self.dtype)
-        torch.autograd.graph.increment_version(self.params)
-        return live
+        self._changed()
 
     def take_back(self, live: list[Tensor]) -> None:
         for param, data in zip(self.params, live, strict=True):
             param.data = data
+        self._changed()
+
+    def _changed(self) -> None:
+        """Tell those who remember the parameters' values: autograd, and autocast."""
         torch.autograd.graph.increment_version(self.params)
+        torch.clear_autocast_cache()
 
     def versions(self) -> list[int]:
         """Autograd's version counters: they tell whether a parameter was written in place."""
@@ -187,7 +200,9 @@ class Buffers:
 
     Args:
         model: the module.
-        how: "average" (integers are copied), "copy" or "ignore".
+        how: "average", "copy" or "ignore". Integers are copied in any case, and so is a buffer
+            that begins with an infinity, such as a mask: inf - inf would be NaN. Sparse ones are
+            left alone.
     """
 
     def __init__(self, model: nn.Module, how: str) -> None:
@@ -198,12 +213,16 @@ class Buffers:
         if how != "ignore":
             for prefix, module in model.named_modules():
                 for name, buffer in module._buffers.items():
-                    if buffer is not None and id(buffer) not in known:
+                    if buffer is None or buffer.layout is not torch.strided:
+                        continue
+                    if id(buffer) not in known:
                         known.add(id(buffer))
                         self._slots.append((module._buffers, name))
                         self.names.append(f"{prefix}.{name}" if prefix else name)
         self.live: list[Tensor] = []
         self.values: list[Tensor] = []
+        self._mixes: dict[int, bool] = {}  # number of the slot: is it averaged?
+        self._kinds: list[tuple[bool, list[Tensor], list[Tensor]]] = []
         self._look_up()
 
     @torch.no_grad()
@@ -215,53 +234,45 @@ class Buffers:
         gone = [name for name, buffer in zip(self.names, live, strict=True) if buffer is None]
         if gone:
             raise ValueError(f"buffers {gone} have gone since the average was made: make a new one")
-        old: list[Any] = self.values or [None] * len(live)
-        self.values = [
-            value if value is not None and _fits(value, buffer) else _clone(buffer)
-            for value, buffer in zip(old, live, strict=True)
-        ]
-        self.live = live
-        kinds: dict[tuple[Any, Any], tuple[list[Tensor], list[Tensor]]] = {}
-        for value, buffer in zip(self.values, live, strict=True):
-            pair = kinds.setdefault((buffer.device, buffer.dtype), ([], []))
-            pair[0].append(value)
-            pair[1].append(buffer)
+        old: list[Any] = list(self.values) or [None] * len(live)
+        for i, (value, buffer) in enumerate(zip(old, live, strict=True)):
+            if value is None or not _fits(value, buffer):
+                old[i] = _clone(buffer)
+                self._mixes[i] = self.how == "average" and _can_be_averaged(buffer)
+        self.values, self.live = old, live
+        kinds: dict[Any, tuple[bool, list[Tensor], list[Tensor]]] = {}
+        for i, (value, buffer) in enumerate(zip(self.values, live, strict=True)):
+            mixes = self._mixes[i]
+            kind = kinds.setdefault((mixes, KIND(buffer)), (mixes, [], []))
+            kind[1].append(value)
+            kind[2].append(buffer)
         self._kinds = list(kinds.values())
 
     @torch.no_grad()
     def follow(self) -> None:
-        if not self._slots:
-            return
         self._look_up()
-        for values, live in self._kinds:
+        for _, values, live in self._kinds:
             torch._foreach_copy_(values, live)
 
     @torch.no_grad()
     def take_in(self, decay: float) -> None:
-        if not self._slots:
-            return
         self._look_up()
-        for values, live in self._kinds:
-            if self.how == "copy" or not averages(live[0].dtype):
+        for mixes, values, live in self._kinds:
+            if mixes:
+                take_in(values, live, decay)
+            else:
                 torch._foreach_copy_(values, live)
-            else:  # not lerp: a mask of -inf minus itself would be NaN
-                torch._foreach_mul_(values, decay)
-                torch._foreach_add_(values, live, alpha=1 - decay)
 
     @torch.no_grad()
     def switch(self) -> None:
         self._look_up()
-        for values, live in self._kinds:
+        for _, values, live in self._kinds:
             torch._foreach_copy_(live, values)
 
-    def lend(self) -> list[Tensor]:
-        """Put the averages into the live buffers. Returns copies of what was there."""
-        if not self._slots:
-            return []
+    def save(self) -> list[Tensor]:
+        """Copies of the live buffers."""
         self._look_up()
-        saved = [buffer.clone() for buffer in self.live]
-        self.switch()
-        return saved
+        return [buffer.clone() for buffer in self.live]
 
     @torch.no_grad()
     def take_back(self, saved: list[Tensor]) -> None:
@@ -275,6 +286,10 @@ def _fits(value: Tensor, buffer: Tensor) -> bool:
         buffer.device,
         average_dtype(buffer.dtype),
     )
+
+
+def _can_be_averaged(buffer: Tensor) -> bool:
+    return averages(buffer.dtype) and bool(buffer.isfinite().all())
 
 
 def _clone(buffer: Tensor) -> Tensor:

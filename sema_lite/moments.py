@@ -124,6 +124,7 @@ class Walk:
 
 
 def log(x: float) -> float:
+    """The logarithm of x >= 0; that of 0 is a number that can be multiplied by 0."""
     return math.log(x) if x else _LOG_ZERO
 
 

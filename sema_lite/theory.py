@@ -22,6 +22,7 @@ formula such as (d**T - r**T)/(d - r) loses its digits, or divides by zero, when
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +30,8 @@ from .moments import Walk, one_minus, root, to_float
 from .reference import check_count, check_finite, check_fraction, check_number
 
 METHODS = ("sgd", "ema", "swa", "sema", "lookahead")
+WATCHING = ("sgd", "ema", "swa")  # they never change the live weights
+USES = {"decay": ("ema", "sema", "lookahead"), "switch_every": ("sema", "lookahead")}
 
 # -- the average alone ------------------------------------------------------------------------
 
@@ -51,6 +54,21 @@ def period_in_horizons(decay: float, switch_every: int) -> float:
     """u = T(1-d) = T/horizon: the period in units of the horizon. Below 0.1 SEMA nearly freezes."""
     d = check_fraction("decay", decay)
     return to_float(check_count("switch_every", switch_every, 1) * (1 - Fraction(d)))
+
+
+def period_in_steps(switch_every: int | str, steps_per_epoch: int) -> int:
+    """A switch period as one says it, steps or "epoch", "2epochs", "3 epochs", ..., in steps.
+
+    Raises:
+        ValueError, TypeError: it is neither; the message says what is accepted.
+    """
+    if not isinstance(switch_every, str):
+        return check_count("switch_every", switch_every, 1)
+    if not (found := re.fullmatch(r"(?:([1-9][0-9]*) ?epochs?|epoch)", switch_every)):
+        raise ValueError(
+            f'switch_every must be a number of steps, "epoch" or "2epochs", got {switch_every!r}'
+        )
+    return int(found[1] or 1) * check_count("steps_per_epoch", steps_per_epoch, 1)
 
 
 def carry_decay(decay: float, old_period: int, new_period: int) -> float:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -598,3 +599,131 @@ def test_float8_parameters_are_refused():
     )
     with pytest.raises(TypeError, match="float8"):
         EMA(model)
+
+
+# -- what remembers the weights, and what is not there ---------------------------------------------
+
+
+@FLATTEN
+def test_autocast_does_not_remember_other_weights(flatten):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(4, 8)
+    average = SEMA(model, 0.5, switch_every=None, flatten=flatten)
+    shake(model, seeded())
+    plain = average.averaged_model()
+    with torch.autocast("cpu", torch.bfloat16):
+        live, wanted = model(x), plain(x)
+        with average.applied():
+            assert torch.equal(model(x), wanted)
+        assert torch.equal(model(x), live)
+        average.switch()
+        assert torch.equal(model(x), wanted)
+    assert not torch.equal(live, wanted)
+
+
+@FLATTEN
+def test_a_replaced_module_is_noticed(flatten):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 2)))
+    average = EMA(model, 0.9, flatten=flatten)
+    model[1][1] = nn.Linear(4, 2)
+    for call in (average.update, average.state_dict, average.averaged_model):
+        with pytest.raises(ValueError, match=r"'1\.1' was replaced"):
+            call()
+
+
+def test_a_part_compiled_later_is_the_same_part():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    average = EMA(model, 0.9)
+    model[0] = torch.compile(model[0], backend="eager")
+    average.update()
+    assert average.averaged == 1
+
+
+@pytest.mark.parametrize("change", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_a_parameter_that_became_something_else_is_noticed(change):
+    model = nn.Sequential(nn.Linear(4, 4))
+    average = EMA(model, 0.9)
+    change(model[0])
+    with pytest.raises(ValueError, match=r"was replaced|were added or removed"):
+        average.update()
+
+
+@FLATTEN
+def test_live_weights_come_back_when_lending_fails(flatten, monkeypatch):
+    model = Net()
+    average = EMA(model, 0.5, flatten=flatten)
+    shake(model, seeded())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    lend = type(average._groups[0]).lend
+
+    def no_memory(group):
+        lend(group)
+        raise MemoryError
+
+    monkeypatch.setattr(type(average._groups[0]), "lend", no_memory)
+    with pytest.raises(MemoryError), average.applied():
+        pass
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    average.update()
+    assert average.averaged == 1
+
+
+@FLATTEN
+def test_a_copy_of_an_attached_average(flatten):
+    """It is detached, its model is its own, and a flat one says that its tensors were parted."""
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    average = SEMA(model, 0.5, switch_every=2, flatten=flatten).attach(optimizer)
+    twin = pickle.loads(pickle.dumps(average))
+    other, steps, twin = copy.deepcopy((model, optimizer, average))
+    assert twin.model is other
+    assert average._hook is not None
+    if flatten:
+        with pytest.raises(ValueError, match="was moved"):
+            twin.applied().__enter__()
+        return
+    twin.attach(steps)
+    other(torch.ones(1, 3)).sum().backward()
+    steps.step()
+    assert (twin.step, average.step) == (1, 0)
+    assert torch.equal(twin.average["weight"], (model.weight + other.weight) / 2)
+
+
+def test_a_cell_that_is_run_twice():
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    first = SEMA(model, switch_every=5).attach(optimizer)
+    EMA(model).attach(optimizer)  # only watches
+    with pytest.raises(ValueError, match="another average that switches this model"):
+        Lookahead(model).attach(optimizer)
+    first.detach()
+    SEMA(model, switch_every=5).attach(optimizer)
+
+
+def test_an_optimizer_without_hooks():
+    class Strange(torch.optim.Optimizer):
+        def __init__(self, params):
+            self.param_groups = [{"params": list(params)}]
+
+    model = nn.Linear(3, 2)
+    with pytest.raises(TypeError, match="has no step hooks"):
+        EMA(model).attach(Strange(model.parameters()))
+
+
+@FLATTEN
+def test_weights_that_are_nowhere(flatten):
+    with pytest.raises(ValueError, match="'weight' is on the meta device"):
+        EMA(nn.Linear(3, 2, device="meta"), flatten=flatten)
+
+
+def test_sparse_buffers_are_left_alone():
+    model = nn.Linear(3, 2)
+    model.register_buffer("edges", torch.eye(3).to_sparse())
+    model.register_buffer("scale", torch.ones(1))
+    average = EMA(model, 0.5)
+    average.update()
+    assert set(average.average_buffers) == {"scale"}
+    with average.applied():
+        assert model.edges.is_sparse
