@@ -18,7 +18,8 @@ from .plots import COLOURS, heat_map
 
 
 class PeriodMap(Explorer):
-    """A map of stored runs: numbers in cells, a cursor, and the same numbers against u = T(1-d).
+    """A map of stored runs: numbers in cells, a cursor, and the same numbers against u = T(1-d),
+    or, for the circles, against learning rate times step fraction (`grids.Grid.way`).
 
     Readout: `mean` over the seeds (accuracy in per cent), its standard error `se`, `seeds`, `u`
     and `step_fraction` of the cell, its `rank` among the map's `cells` (1 is the best).
@@ -29,7 +30,8 @@ class PeriodMap(Explorer):
     shares: ClassVar[tuple[float, ...]] = (1.75, 1.0)
     alt = (
         "Left: a table of test scores, a row for each decay, bright cells are good, a frame marks "
-        "the cursor. Right: the same scores against u = T(1-d), low where u is small."
+        "the cursor. Right: the same scores against u = T(1-d), or, for the circles, against "
+        "learning rate times step fraction. On images accuracy is lowest where u is smallest."
     )
 
     experiment = Choice("stored runs", "images", tuple(MAPS))

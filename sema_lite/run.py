@@ -190,7 +190,7 @@ def default_decay(steps_per_epoch: int) -> float:
     """1 - 4/T for T steps per epoch: the average looks back over a quarter of an epoch.
 
     With a switch each epoch, u = T(1-d) = 4, and SEMA moves 3/4 as far as SGD does on a slope
-    (`theory.step_fraction`). The popular 0.99 has u = 0.8 at the 78 steps of the mini set: over so
-    few epochs SEMA would hardly move. At most 8 steps per epoch get 0.5.
+    (`theory.step_fraction`). The popular 0.99 has u = 0.8 at the 78 steps of the mini set: SEMA would
+    move less than a third as far. At most 8 steps per epoch get 0.5.
     """
     return max(0.5, 1 - 4 / steps_per_epoch)

@@ -247,6 +247,13 @@ def test_a_kept_ground_is_what_is_drawn_anew() -> None:
         shown.column = 78
 
 
+@pytest.mark.parametrize("name", MAPS)
+def test_the_alt_text_says_what_the_right_axis_is(name: str) -> None:
+    words = PeriodMap(experiment=name).canvas.axes[1].get_xlabel()
+    assert words == read_grid(name).way_name
+    assert words.replace(" x ", " times ") in PeriodMap.alt
+
+
 def test_the_frame_stands_at_the_cursor() -> None:
     shown = PeriodMap(decay=0.995, column=156)
     assert shown._frame.get_xy() == (1.5, 1.5)
