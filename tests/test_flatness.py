@@ -214,6 +214,11 @@ def test_eigenvalues_in_float32_by_lanczos():
 
 
 @needs_curvlinops
+@pytest.mark.xfail(
+    torch.__version__.startswith("2.6."),
+    raises=RuntimeError,
+    reason="torch 2.6 cannot map over the second derivative of a linear function",
+)
 def test_a_hessian_of_zeros():
     model, x = nn.Linear(100, 1), torch.ones(3, 100)
     assert top_eigenvalues(model, lambda out, _: out.sum(), x, x, k=2) == [0.0, 0.0]
