@@ -44,7 +44,7 @@ help:
 	@echo "make constraints  write constraints.txt again (CONSTRAINTS_FLAGS=--upgrade for the newest)"
 	@echo "make setup        only install, in .venv"
 	@echo "make clean        remove caches and built files (to start anew, remove .venv as well)"
-	@echo "Settings: PYTHON=python3.12  EXTRAS=course  LAB_FLAGS=...  PYTEST_FLAGS=...  NBVAL_FLAGS=..."
+	@echo "Settings: PYTHON=python3.12  EXTRAS=course  RESULTS=circles  LAB_FLAGS=...  PYTEST_FLAGS=...  NBVAL_FLAGS=..."
 
 # Prints nothing and takes a moment when everything is installed. It compares the contents of
 # pyproject.toml and constraints.txt with those of the last complete installation.
