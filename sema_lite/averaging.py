@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle, islice
 from typing import Any, TypeVar
 
 import torch
@@ -40,7 +39,9 @@ class ModuleAverage(Average):
         buffers: "average" (integers are copied), "copy" (the latest), or "ignore".
         switch_buffers: a switch also copies the buffers back, for example batch norm's statistics.
         flatten: move the parameters into one buffer per device and dtype, so that update and
-            switch are one call each. Do it before CUDA graphs record addresses.
+            switch are one call each. Do it before CUDA graphs record addresses. Copies of such a
+            model are not flat: make a new average for them. `torch.save` of a part of it stores
+            the whole buffer, and safetensors' `save_model` refuses it: save `averaged_model()`.
 
     Raises:
         ValueError, TypeError: a bad argument, or a module with no parameters. Later, from every
@@ -136,8 +137,9 @@ class ModuleAverage(Average):
             self._buffers.take_back(saved)
         if written:
             raise ValueError(
-                "parameters were changed inside applied(): the live weights are back, but the "
-                "average has taken the change; train outside, or on averaged_model()"
+                "parameters were changed inside applied(), or another average was applied there: "
+                "the live weights are back, but the average has taken any change; train outside, "
+                "or on averaged_model()"
             )
 
     # -- one line in a training script ----------------------------------------------------------
@@ -298,7 +300,7 @@ class ModuleAverage(Average):
         # Asking a tensor for its place costs about 0.2 µs. Each update asks a share of them, in
         # turn. A model that is moved has all its tensors moved: one answer is enough to know.
         self._places = [place for group in self._groups for place in group.places()]
-        self._turn = cycle(self._places)
+        self._turn = 0
         numel = sum(group.length for group in self._groups)
         self._share = min(len(self._places), max(1, numel // 1_000_000))
         # Asking who is registered is cheaper: only a flat update over many tensors is shorter.
@@ -323,9 +325,13 @@ class ModuleAverage(Average):
         self._check_registered(everything)
         if self._applied:  # the parameters are on loan
             return
-        for ask, expected, full_name in (
-            self._places if everything else islice(self._turn, self._share)
-        ):
+        asked = self._places
+        if not everything:
+            first, self._turn = self._turn, self._turn + self._share
+            asked = asked[first : self._turn]
+            if self._turn >= len(self._places):
+                self._turn = 0
+        for ask, expected, full_name in asked:
             if ask() != expected:
                 raise ValueError(
                     f"parameter {full_name!r} was moved (by .to() or .data) after the average was "

@@ -25,6 +25,7 @@ from .training import find_device
 
 COMMAND, RESULTS = "command.json", "results.json"  # in the folder of a run
 PACKAGES = ("torch", "numpy", "sema-lite")  # they decide the numbers
+MOST_THREADS = 1024  # torch takes any number, and a million crash it
 HOW_IT_RUNS = ("out", "quiet", "folder")  # arguments that decide nothing of the result
 
 
@@ -43,10 +44,14 @@ def compare(args: argparse.Namespace, arguments: list[str]) -> int:
         raise ValueError(f"--method names a method twice: {args.method}")
     runs = [_run(args, method) for method in methods]
     seeds = range(check_count("--seeds", args.seeds, 1))
-    torch.set_num_threads(check_count("--threads", args.threads, 1))
+    if check_count("--threads", args.threads, 1) > MOST_THREADS:
+        raise ValueError(f"--threads must be at most {MOST_THREADS}, got {args.threads}")
+    torch.set_num_threads(args.threads)
     device = find_device(args.device)
     if args.compile and args.data not in IMAGES:
         raise ValueError(f"--compile is for images, not for {args.data}")
+    if args.out == "":  # a variable of the shell that is not set
+        raise ValueError("--out must name a folder, got ''")
     data = _data(args)
     steps = runs[0].steps_per_epoch(data)
     out = Path(args.out) if args.out else None
@@ -97,9 +102,7 @@ def resume(args: argparse.Namespace, arguments: list[str]) -> int:  # noqa: ARG0
     folder = Path(args.folder)
     if not (folder / COMMAND).is_file():
         raise ValueError(f"'{folder}' is not the --out of a run: it has no {COMMAND}")
-    stored = files.read_json(folder / COMMAND).get("arguments")
-    if not isinstance(stored, list) or stored[:1] not in (["train"], ["compare"]):
-        raise ValueError(f"'{folder / COMMAND}' is damaged: it names no command")
+    stored = _stored_command(folder)
     again = parser().parse_args(stored)
     again.out, again.quiet = str(folder), again.quiet or args.quiet
     return compare(again, stored)
@@ -118,18 +121,21 @@ def results(args: argparse.Namespace, arguments: list[str]) -> int:  # noqa: ARG
         raise ValueError(f"--reach must be a percentage, 0 to 100, got {args.reach:g}")
     share = None if args.reach is None else args.reach / 100
     content = _find_result(args.result)
-    told = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
+    times = content.get("seconds", [None] * len(content["settings"]))
+    try:
+        told = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
+        scores = [
+            ManyScores.from_record({**each, "seconds": seconds}, content["seeds"])
+            for each, seconds in zip(content["settings"], times, strict=True)
+        ]
+    except (AttributeError, TypeError, ValueError) as problem:  # whole JSON, of another content
+        raise ValueError(f"'{args.result}' is damaged: {problem}") from None
     for name in ("about", "data"):
         if name in content:
             print(f"{name.capitalize()}: {content[name]}")
     print(f"Command: {content['command']}\nVersions: {told}")
     if not content.get("complete", True):
         print("Not complete: some of its runs diverged.")
-    times = content.get("seconds", [None] * len(content["settings"]))
-    scores = [
-        ManyScores.from_record({**each, "seconds": seconds}, content["seeds"])
-        for each, seconds in zip(content["settings"], times, strict=True)
-    ]
     print("", table(scores) if share is None else reach_table(scores, share), sep="\n")
     return 0
 
@@ -185,6 +191,9 @@ def _warm_up(run: Run) -> None:
 def _data(args: argparse.Namespace) -> ImageData | PointData:
     if args.data in IMAGES:
         return load_images(args.data, args.root, args.subset)
+    if args.root is not None or args.subset != "mini":
+        name = "--subset" if args.root is None else "--root"
+        raise ValueError(f"{name} is for images, not for {args.data}")
     return point_data(Run(data=args.data), seed=0)
 
 
@@ -239,7 +248,7 @@ def _claim(out: Path, args: argparse.Namespace, arguments: list[str]) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out '{out}' is a file, and should be a folder")
     if (out / COMMAND).exists():
-        there = parser().parse_args(files.read_json(out / COMMAND)["arguments"])
+        there = parser().parse_args(_stored_command(out))
         if unlike := [name for name in vars(args) if name not in HOW_IT_RUNS
                       and getattr(there, name, None) != getattr(args, name)]:  # fmt: skip
             raise ValueError(
@@ -248,10 +257,21 @@ def _claim(out: Path, args: argparse.Namespace, arguments: list[str]) -> None:
                 f"python -m sema_lite resume {out}"
             )
         return
-    if out.exists() and os.listdir(out):
-        raise ValueError(f"--out '{out}' holds other files: choose a new folder")
+    if out.exists():
+        for partial in out.glob(f"{COMMAND}.partial-*"):  # it was killed while it wrote this
+            partial.unlink()
+        if os.listdir(out):
+            raise ValueError(f"--out '{out}' holds other files: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
     files.write_json(out / COMMAND, {"arguments": arguments, "versions": files.versions(*PACKAGES)})
+
+
+def _stored_command(folder: Path) -> list[str]:
+    """What was typed for the run in this folder, after `python -m sema_lite`."""
+    stored = files.read_json(folder / COMMAND).get("arguments")
+    if not isinstance(stored, list) or stored[:1] not in (["train"], ["compare"]):
+        raise ValueError(f"'{folder / COMMAND}' is damaged: it names no command")
+    return [str(each) for each in stored]
 
 
 def _find_result(name: str) -> dict[str, Any]:

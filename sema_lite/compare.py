@@ -41,6 +41,8 @@ from .scores import (
 )
 from .training import Diverged, Epoch, find_device, ignore, train_together
 
+EXACT = 17  # digits that keep a float as it is: a result is rounded once, gone on with or not
+
 __all__ = [
     "METRICS",
     "ManyScores",
@@ -98,12 +100,20 @@ def compare(
     for run in tqdm(runs, unit="setting", disable=not progress):
         stored = place and place / f"{run.method}-{_digest([run], seeds)}.json"
         if stored and stored.exists():
-            found.append(ManyScores.from_record(read_json(stored), seeds))
+            found.append(_stored(stored, seeds))
             continue
         found.append(train_many(run, seeds, device=device, **options))
         if stored:
-            write_json(stored, {**found[-1].record(digits=9), "seconds": found[-1].seconds})
+            write_json(stored, {**found[-1].record(digits=EXACT), "seconds": found[-1].seconds})
     return found
+
+
+def _stored(path: Path, seeds: Sequence[int]) -> ManyScores:
+    """The scores of a setting that was done before the comparison was stopped."""
+    try:
+        return ManyScores.from_record(read_json(path), seeds)
+    except ValueError as error:
+        raise ValueError(f"{error}. To train this one again, delete '{path}'") from None
 
 
 def _digest(runs: Sequence[Run], seeds: Sequence[int]) -> str:

@@ -27,7 +27,8 @@ def read_folder(root: Path, subset: str | int) -> ImageData:
 
     Raises:
         DataError: there is no such folder; the classes of both are not the same; one has no
-            images; an image cannot be read or has not 32x32 pixels. The message names it.
+            images; an image cannot be read, has not 32x32 pixels, or has more than 8 bits per
+            colour. The message names it.
     """
     found = {split: _class_folders(root / split) for split in SPLITS}
     for here, there in (SPLITS, SPLITS[::-1]):
@@ -116,11 +117,15 @@ def _pixels(path: Path) -> Any:
 
     try:
         with Image.open(path) as image:
-            size = image.size  # known before anything is decoded
-            pixels = np.asarray(image.convert("RGB")) if size == (SIDE, SIDE) else None
+            size, mode = image.size, image.mode  # known before anything is decoded
+            small = mode[0] not in "IF"  # of 16 bits or more Pillow makes white: it cuts at 255
+            fits = small and size == (SIDE, SIDE)
+            pixels = np.asarray(image.convert("RGB")) if fits else None
     except Exception as error:  # a damaged image can fail in any way
         reason = " ".join(str(error).split())
         raise DataError(f"'{path}' cannot be read ({reason}): copy it again") from None
+    if not small:
+        raise DataError(f"'{path}' has more than 8 bits per colour ({mode}): save it with 8 bits")
     if pixels is None:
         raise DataError(f"'{path}' has {size[0]}x{size[1]} pixels, not {SIDE}x{SIDE}: scale it")
     return pixels.transpose(2, 0, 1)

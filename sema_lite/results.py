@@ -58,9 +58,10 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _check_training(content: dict[str, Any], name: str) -> dict[str, Any]:
     """The content, if it holds the scores of trainings."""
     lacks = [key for key in REQUIRED if key not in content]
-    if not lacks and not content["settings"]:
+    if not lacks and not (content["settings"] and isinstance(content["settings"], list)):
         raise ResultsError(f"'{name}' has no settings")
-    lacks = lacks or [key for key in SETTING if key not in content["settings"][0]]
+    first = content["settings"][0] if not lacks else {}
+    lacks = lacks or [key for key in SETTING if not isinstance(first, dict) or key not in first]
     if lacks:
         raise ResultsError(f"'{name}' is no result of a training: it lacks {', '.join(lacks)}")
     return content

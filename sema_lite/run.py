@@ -110,6 +110,11 @@ class Run:
             check_fraction("decay", self.decay)
         if self.lr is None:
             object.__setattr__(self, "lr", 0.05 if self.optimizer == "sgd" else 1e-3)
+        if self.method == "swa" and self.schedule == "cyclic" and self.cycle > self.epochs:
+            raise ValueError(
+                f"cycle must be at most epochs = {self.epochs} for SWA, which averages the ends of "
+                f"cycles: got {self.cycle!r}"
+            )
         for name in ("lr", "weight_decay"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -190,7 +195,7 @@ def default_decay(steps_per_epoch: int) -> float:
     """1 - 4/T for T steps per epoch: the average looks back over a quarter of an epoch.
 
     With a switch each epoch, u = T(1-d) = 4, and SEMA moves 3/4 as far as SGD does on a slope
-    (`theory.step_fraction`). The popular 0.99 has u = 0.8 at the 78 steps of the mini set: SEMA would
-    move less than a third as far. At most 8 steps per epoch get 0.5.
+    (`theory.step_fraction`). The popular 0.99 has u = 0.8 at the 78 steps of the mini set: SEMA
+    would move less than a third as far. At most 8 steps per epoch get 0.5.
     """
     return max(0.5, 1 - 4 / steps_per_epoch)

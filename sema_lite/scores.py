@@ -79,25 +79,33 @@ class ManyScores:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], seeds: Sequence[int]) -> ManyScores:
-        """The inverse of `record`, but for the rounding: of a stored setting and its seeds."""
+        """The inverse of `record`, but for the rounding: of a stored setting and its seeds.
 
-        def numbers(scores: dict[str, list[list[float | None]]] | None) -> Scores | None:
-            return scores and {  # type: ignore[return-value]
-                name: [[math.nan if v is None else v for v in row] for row in rows]
+        Raises:
+            ValueError: it is no such record, or not one of as many seeds; the message says why.
+        """
+
+        def numbers(scores: dict[str, list[list[float | None]]]) -> Scores:
+            for name in METRICS:
+                if [len(row) for row in scores[name]] != [len(seeds)] * len(record["epochs"]):
+                    raise ValueError(f"{name} is not a number for each epoch and seed")
+            return {
+                name: [[math.nan if v is None else float(v) for v in row] for row in rows]
                 for name, rows in scores.items()
             }
 
-        live = numbers(record["live"])
-        assert live is not None
-        return cls(
-            Run(**record["run"]),
-            tuple(seeds),
-            tuple(record["epochs"]),
-            live,
-            numbers(record["averaged"]),
-            record["switches"],
-            record.get("seconds"),
-        )
+        try:
+            return cls(
+                Run(**record["run"]),
+                tuple(seeds),
+                tuple(record["epochs"]),
+                numbers(record["live"]),
+                None if record["averaged"] is None else numbers(record["averaged"]),
+                record["switches"],
+                record.get("seconds"),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # whatever is in there
+            raise ValueError(f"no scores of a training ({type(error).__name__}: {error})") from None
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -414,6 +414,14 @@ def test_training_inside_applied_is_noticed(flatten):
         raise KeyError  # the first error is the one to see
 
 
+def test_another_average_applied_inside_applied_is_told():
+    model = nn.Linear(2, 2)
+    outer, inner = EMA(model), EMA(model)
+    told = pytest.raises(ValueError, match="or another average was applied there")
+    with told, outer.applied(), inner.applied():
+        pass
+
+
 @FLATTEN
 @pytest.mark.parametrize("what", ["switch", "applied", "backward inside"])
 def test_weights_that_change_between_forward_and_backward_are_noticed(flatten, what):
@@ -689,6 +697,12 @@ def test_a_copy_of_an_attached_average(flatten):
     steps.step()
     assert (twin.step, average.step) == (1, 0)
     assert torch.equal(twin.average["weight"], (model.weight + other.weight) / 2)
+
+
+def test_an_average_holds_no_iterator():
+    """From Python 3.14 on, those of itertools can be neither copied nor pickled."""
+    kinds = {type(value).__module__ for value in vars(EMA(nn.Linear(2, 2))).values()}
+    assert "itertools" not in kinds
 
 
 def test_a_cell_that_is_run_twice():

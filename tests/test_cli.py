@@ -181,6 +181,9 @@ def test_help_needs_no_torch():
         (["--optimizer=lbfgs"], "optimizer must be one of"),
         (["--batch-norm=none"], "--batch-norm"),
         (["--data=circles", "--compile"], "--compile is for images"),
+        (["--data=circles"], "--root is for images, not for circles"),
+        (["--out="], "--out must name a folder"),
+        (["--threads=1000000"], "--threads must be at most 1024"),
         (["--epoch=1"], "unrecognized arguments: --epoch=1"),
         (["--colour=red"], "unrecognized arguments: --colour=red"),
     ],
@@ -273,6 +276,23 @@ def test_resume_needs_a_run(capsys, tmp_path):
     assert "names no command" in error(capsys, "resume", tmp_path)
     (tmp_path / "command.json").write_text('{"argum')
     assert "cut short or damaged" in error(capsys, "resume", tmp_path)
+
+
+def test_a_folder_without_its_command(capsys, short, tmp_path):
+    folder = tmp_path / "mine"
+    out, command = f"--out={folder}", folder / "command.json"
+    folder.mkdir()
+    for content in ("{}", '{"arguments": 3}', '{"arguments": ["grade"]}'):
+        command.write_text(content)
+        assert f"'{command}' is damaged: it names no command" in error(capsys, *short, out)
+    command.rename(folder / "command.json.partial-1")  # killed while it wrote that
+    assert run(capsys, *short, "--method=sgd", out)[0] == 0
+    assert sorted(os.listdir(folder)) == ["command.json", "results.json", "runs"]
+
+
+def test_points_have_no_subset(capsys):
+    arguments = ["train", "--data=digits", "--subset=100"]
+    assert "--subset is for images, not for digits" in error(capsys, *arguments)
 
 
 def test_a_diverged_run_does_not_stop_the_others(capsys, short, stopping, tmp_path):

@@ -162,6 +162,27 @@ def test_on_points_what_is_done_is_kept(tmp_path, monkeypatch):
         compare(runs, [0, 2], folder=tmp_path, progress=False)  # others are not taken for them
 
 
+@pytest.mark.parametrize("content", ['{"run"', "{}", '{"live": null}', "[]"])
+def test_on_points_a_damaged_file_is_named(tmp_path, content):
+    run = dataclasses.replace(RUN, epochs=1)
+    compare([run], [0], folder=tmp_path, progress=False, hidden=(4,))
+    (path,) = tmp_path.glob("*.json")
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"To train this one again, delete '{path}'"):
+        compare([run], [0], folder=tmp_path, progress=False)
+
+
+def test_on_points_a_result_is_rounded_once(tmp_path, monkeypatch):
+    """Rounded to nine digits, and then to six, this would be the number above or below."""
+    value = 0.42057249997410834
+    scores = train_many(dataclasses.replace(RUN, epochs=1), [0], hidden=(4,))
+    odd = dataclasses.replace(scores, live={**scores.live, "nll": [[value]]})
+    monkeypatch.setattr("sema_lite.compare.train_many", lambda *_, **__: odd)
+    found = [compare([odd.run], [0], folder=tmp_path, progress=False) for _ in "12"]
+    assert found[0] == found[1]
+    assert found[1][0].record(digits=6)["live"]["nll"] == [[round(value, 6)]]
+
+
 def test_a_diverged_run_is_nan_and_told(colours):
     problems = []
     runs = [IMAGES[0], dataclasses.replace(IMAGES[0], lr=1e30)]

@@ -128,6 +128,14 @@ def test_wrong_image_size(pets):
         folder_fails(f"'{path}' has {size[0]}x{size[1]} pixels, not 32x32", root=pets)
 
 
+def test_more_than_eight_bits_are_not_cut_off(pets):
+    """Pillow would make nearly all of such an image white."""
+    Image = pytest.importorskip("PIL.Image")
+    path = pets / "train" / "dog" / "dog1.png"
+    Image.fromarray(np.full((32, 32), 30_000, np.uint16)).save(path)
+    folder_fails(f"'{path}' has more than 8 bits per colour (I", "save it with 8 bits", root=pets)
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_huge_image_is_not_decoded(pets, monkeypatch):
     """A zip bomb of a picture: Pillow refuses it by an exception of its own."""

@@ -53,6 +53,8 @@ def test_every_cut_is_noticed(stored):
         (b"[1, 2]", "holds a list"),
         (b'{"settings": []}', "lacks command, versions, seeds"),
         (json.dumps({**RESULT, "settings": []}).encode(), "no settings"),
+        (json.dumps({**RESULT, "settings": {"run": 1}}).encode(), "no settings"),
+        (json.dumps({**RESULT, "settings": [None]}).encode(), "no result of a training: it lacks"),
     ],
 )
 def test_other_files(stored, content, says):
@@ -135,6 +137,30 @@ def test_the_command_names_a_file_cut_in_half(stored, capsys):
     stored.write_bytes(stored.read_bytes()[:50])
     assert main(["results", str(stored)]) == 2
     assert capsys.readouterr().err.startswith(f"error: '{stored}' is cut short or damaged")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"versions": None},
+        {"seeds": 2},
+        {"seeds": [0, 1, 2]},
+        {"seconds": [1.0, 2.0]},
+        {"settings": [{**RESULT["settings"][0], "live": None}]},
+        {"settings": [{**RESULT["settings"][0], "live": {}}]},
+        {"settings": [{**RESULT["settings"][0], "averaged": 3}]},
+        {"settings": [{**RESULT["settings"][0], "epochs": [1, 2]}]},
+        {"settings": [{**RESULT["settings"][0], "run": {"colour": "red"}}]},
+        {"settings": [RESULT["settings"][0], None]},
+    ],
+)
+def test_the_command_names_a_file_of_another_content(stored, capsys, change):
+    stored.write_text(json.dumps({**RESULT, **change}), encoding="utf-8")
+    assert main(["results", str(stored)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"error: '{stored}' is damaged: ")
+    assert told.err.count("\n") == 1
 
 
 def test_the_command_knows_the_stored_long_runs(capsys):

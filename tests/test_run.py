@@ -128,6 +128,13 @@ def test_bad_settings(name, value):
         Run(**{name: value})
 
 
+def test_swa_needs_a_whole_cycle():
+    """Or it would average nothing, and its weights would be the initial ones."""
+    with pytest.raises(ValueError, match=r"^cycle must be at most epochs = 3 for SWA.*got 4"):
+        Run(method="swa", schedule="cyclic", epochs=3, cycle=4)
+    Run(method="ema", schedule="cyclic", epochs=3, cycle=4)
+
+
 def test_points_need_an_mlp():
     with pytest.raises(ValueError, match="model must be 'mlp' for circles, got 'resnet18'"):
         Run(data="circles", model="resnet18")
