@@ -20,6 +20,7 @@ from sema_lite.checks import assignment1 as a1
 from sema_lite.checks import assignment2 as a2
 from sema_lite.checks import assignment3 as a3
 from sema_lite.checks import assignment4 as a4
+from sema_lite.verdicts import critical
 
 
 def solutions(name: str) -> dict[str, Any]:
@@ -482,6 +483,10 @@ def test_wrong_resumes(answers: Any, capsys: Any) -> None:
 # -- A4 --------------------------------------------------------------------------------------------
 
 
+def shown(better: bool, worse: bool = False) -> str:
+    return "better" if better else "worse" if worse else "not shown"
+
+
 def test_wrong_plans(capsys: Any) -> None:
     from sema_lite.run import Run
 
@@ -514,15 +519,18 @@ def test_wrong_plans(capsys: Any) -> None:
         (a4.paired, lambda a, b: (2.0, 9.1), "paired"),
         (a4.paired, lambda a, b: (2.0, 0.1), "standard error"),
         (a4.paired, lambda a, b: 2.0, "two numbers"),
-        (a4.verdict, lambda m, e, h=True: "good", "this was"),
-        (a4.verdict, lambda m, e, h=True: "worse", "Three points"),
-        (a4.verdict, lambda m, e, h=True: "better" if m > 0 else "worse", "by chance"),
+        (a4.verdict, lambda m, e, n, least, h: "good", "this was"),
+        (a4.verdict, lambda m, e, n, least, h: "worse", "Five points"),
+        (a4.verdict, lambda m, e, n, least, h: shown(m > 0, m < 0), "1.5 with an error"),
+        (a4.verdict, lambda m, e, n, least, h: shown(m > 3, m < 0), "-1.5 with an error"),
+        (a4.verdict, lambda m, e, n, least, h: shown(m > 2, m < -2), "from five seeds?"),
+        (a4.verdict, lambda m, e, n, least, h: shown(m > 2.78 * e, m < -2.78 * e), "20 seeds"),
+        (a4.verdict, lambda m, e, n, least, h: shown(m > critical(n) * e), "Half a point"),
         (
             a4.verdict,
-            lambda m, e, h=True: "better" if m > 2 * e else "worse" if m < 0 else "not shown",
-            "-1.5",
+            lambda m, e, n, least, h: shown(m > max(least, critical(n) * e)),
+            "is that better",
         ),
-        (a4.verdict, lambda m, e, h=True: "better" if m > 2 * e else "not shown", "is that better"),
         (a4.draw, lambda s: 1, "Return the figure"),
         (a4.draw, lambda s: __import__("matplotlib").figure.Figure(), "empty"),
     ],
@@ -571,4 +579,4 @@ def test_training_prints_the_dict_and_the_result_its_verdict(
     a4.result(space["my_scores"], lambda s: 1 / 0, space["paired"], space["verdict"])
     assert "ZeroDivisionError" in said(capsys)
     a4.result(space["my_scores"], space["draw"], space["paired"], space["verdict"])
-    assert "sema - ema: +3.78 ± 1.47 points: better" in capsys.readouterr().out
+    assert "sema - ema: +3.78 ± 1.47 points, 5 seeds: not shown" in capsys.readouterr().out

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,15 @@ import pytest
 from nbformat.v4 import new_code_cell
 
 from sema_lite.__main__ import main
-from sema_lite.grading import Graded, Limits, grade, running
+from sema_lite.grading import (
+    Graded,
+    Limits,
+    classroom,
+    grade,
+    running,
+    shortcuts,
+    submissions,
+)
 from sema_lite.grading.assembling import assemble
 from sema_lite.grading.sandbox import missing
 from sema_lite.grading.source import Assignment, find_source, plain
@@ -267,6 +278,7 @@ def test_partial_points_of_nbgrader(tmp_path: Path) -> None:
     graded = run(tmp_path, {"a.ipynb": material.content(RIGHT), "b.ipynb": material.content(WRONG)})
     assert [mark.points["test-double"] for _, mark in graded.marks] == [1.5, 1.5]
     assert graded.marks[0][1].score == 3.5
+    assert graded.marks[0][1].messages["test-double"] == "Passed in part."
 
 
 def test_errors_say_what_would_be_accepted(tmp_path: Path) -> None:
@@ -284,6 +296,129 @@ def test_errors_say_what_would_be_accepted(tmp_path: Path) -> None:
 def test_umlauts_of_macos_are_the_same_name(tmp_path: Path) -> None:
     (tmp_path / "Jo\u0308rg.ipynb").touch()
     assert [one.student for one in find_submissions(tmp_path)] == ["J\u00f6rg"]
+
+
+def test_a_name_that_is_no_text_is_a_name(tmp_path: Path) -> None:
+    """As after unpacking an archive of an old Windows."""
+    run(tmp_path, {"a.ipynb": material.content(RIGHT)})
+    name = os.fsencode(tmp_path / "handed in") + b"/J\xf6rg.ipynb"
+    try:
+        Path(os.fsdecode(name)).write_bytes(material.content(RIGHT))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    Path(os.fsdecode(name[:-6])).write_bytes(b"an essay")
+    graded = run(tmp_path, {"c.ipynb": material.content(RIGHT)})
+    lines = rows(graded)
+    assert [lines[student]["score"] for student in ("a", "c")] == ["5", "5"]
+    assert "two submissions of this name" in lines["J?rg"]["reason"]
+    Path(os.fsdecode(name[:-6])).unlink()
+    assert rows(run(tmp_path, {}))["J?rg"]["score"] == "5"
+
+
+def test_a_space_behind_a_name_is_no_other_student(tmp_path: Path) -> None:
+    odd = material.content(material.with_cell("import os"))
+    for _ in range(3):
+        graded = run(tmp_path, {"Anna .ipynb": odd})
+        assert graded.manual is not None
+        assert graded.manual.read_text() == "student,trust,comment\nAnna,,\n"
+
+
+def test_a_message_that_is_no_text_stops_nobody(tmp_path: Path) -> None:
+    made = material.source()
+    made.cells[4].source = (
+        "from sema_lite.checks.report import exercise\n"
+        f"exercise(lambda answer: answer(2))(double)\n{made.cells[4].source}"
+    )
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "T1_small.ipynb").write_bytes(material.content(made))
+    double = 'def double(x):\n    raise ValueError("\\ud800")'
+    files = {"a.ipynb": material.answered(double=double), "b.ipynb": RIGHT}
+    graded = run(tmp_path, {name: material.content(book) for name, book in files.items()})
+    assert "\ud800" in graded.marks[0][1].messages["test-double"]
+    assert [mark.score for _, mark in graded.marks] == [2, 5]
+    assert "ValueError: ?" in (graded.feedback / "a.html").read_text()
+
+
+def test_what_is_missing_on_this_computer_costs_nobody_points(tmp_path: Path) -> None:
+    made = material.source()
+    made.cells[1].source = "import not_there\nimport math"
+    (tmp_path / "source").mkdir()
+    path = tmp_path / "source" / "T1_small.ipynb"
+    path.write_bytes(material.content(made))
+    wanted = "does not pass test-double on this computer: given cell 2 stopped with ModuleNotFound"
+    with pytest.raises(ValueError, match=wanted):
+        run(tmp_path, {"a.ipynb": material.content(RIGHT), "b.ipynb": material.content(WRONG)})
+    assert not (tmp_path / "grades.csv").exists()
+    path.write_bytes(material.content(material.source()))
+    graded = run(tmp_path, {})
+    assert (graded.known, [mark.score for _, mark in graded.marks]) == (0, [5, 2])
+
+
+def test_the_solution_runs_outside_once_so_that_python_compiles_what_it_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    real = running.run
+
+    def logged(steps: Any, own: Any, preload: Any, limits: Any, hide: Any, *more: Any) -> Any:
+        given.append(more[0])
+        return real(steps, own, preload, limits, hide, *more)
+
+    monkeypatch.setattr(running, "run", logged)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    files = [{"a.ipynb": RIGHT}, {}, {"b.ipynb": WRONG}]
+    seen = []
+    for more in files:
+        run(tmp_path, {name: material.content(book) for name, book in more.items()})
+        seen.append(list(given))
+        given.clear()
+    outside = [] if UNCONTAINED else [False]
+    usual = not UNCONTAINED
+    # the solution, and the submission; nothing new; the solution, and twice the wrong answer
+    assert seen == [[*outside, usual, usual], [], [usual, usual, usual]]
+
+
+def test_a_wrong_test_costs_nobody_points(tmp_path: Path) -> None:
+    made = material.source()
+    made.cells[4].source = "assert double(2) == 5, 'double(2) is not 5'"
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "T1_small.ipynb").write_bytes(material.content(made))
+    with pytest.raises(ValueError, match=r"own solution does not pass test-double .* is not 5"):
+        run(tmp_path, {"a.ipynb": material.content(RIGHT)})
+
+
+def test_an_error_in_a_given_cell_is_shown_where_the_student_calls_it(tmp_path: Path) -> None:
+    made = material.source()
+    made.cells[1].source = "import math\ndef given(x):\n    return x.y"
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "T1_small.ipynb").write_bytes(material.content(made))
+    book = material.answered(double="def double(x):\n    return given(x)")
+    wanted = "AttributeError in your cell 4, line 2: `return given(x)`"
+    for notebook in (book, material.stripped(book)):
+        graded = run(tmp_path, {"a.ipynb": material.content(notebook)})
+        assert graded.marks[0][1].messages["test-double"] == wanted
+
+
+def test_a_cell_without_a_type_is_damage(tmp_path: Path) -> None:
+    made = json.loads(material.content(RIGHT))
+    del made["cells"][3]["cell_type"]
+    line = rows(run(tmp_path, {"a.ipynb": json.dumps(made).encode()}))["a"]
+    assert "the file is damaged, not a notebook" in line["reason"]
+
+
+def test_no_more_is_read_of_a_file_than_a_notebook_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submissions, "LARGEST", 1_000_000)
+    monkeypatch.setattr(classroom, "LARGEST", 1_000_000)
+    got = []
+    real = classroom.mark
+    monkeypatch.setattr(
+        classroom, "mark", lambda content, *more: got.append(len(content)) or real(content, *more)
+    )
+    line = rows(run(tmp_path, {"a.ipynb": b" {" * 1_000_000}))["a"]
+    assert line["reason"] == "the file is larger than 1 MB"
+    assert got == [1_000_001]
 
 
 def test_the_cells_of_ipython() -> None:
@@ -431,9 +566,41 @@ def test_a_second_try_has_the_time_that_is_left(
     graded = run(tmp_path, files, limits=Limits(seconds=30, part_seconds=2))
     assert graded.marks[0][1].points["test-double"] == 0
     assert "took too long" in graded.marks[0][1].messages["test-double"]
-    (first, tests), (second, again) = given
+    (first, tests), (second, again) = given[-2:]  # before it: the assignment's own solution
     assert second <= first - 2
     assert (tests, again) == (["test-double", "test-counter"], ["test-double"])
+
+
+def test_waiting_costs_no_points(tmp_path: Path) -> None:
+    """A limit on a test is one of computing: the clock also runs where the computer is busy."""
+    double = "import time\ndef double(x):\n    time.sleep({})\n    return 2 * x"
+    files = {
+        "a while.ipynb": material.answered(double=double.format(1.2)),
+        "for ever.ipynb": material.answered(double=double.format(100)),
+    }
+    for _ in range(2):
+        graded = run(
+            tmp_path,
+            {name: material.content(book) for name, book in files.items()},
+            limits=Limits(seconds=12, part_seconds=1),
+        )
+        marks = dict(graded.marks)
+        assert marks["a while"].score == 5
+        assert (marks["for ever"].status, marks["for ever"].score) == ("not graded", None)
+        assert marks["for ever"].reason == (
+            "not tested: test-double, test-counter; it ran longer than 12 seconds, in a test"
+        )
+    assert graded.known == 1  # the other one is tried again
+
+
+def test_what_the_assignments_own_cells_use_is_no_answer_of_the_library() -> None:
+    given = ["from sema_lite.verdicts import critical", "def verdict(m, e, n):\n    critical(n)"]
+    mine = "def verdict(m, e, n):\n    return abs(m) > critical(n) * e"
+    assert suspicions({"cell 2": mine}, given, ["verdict"]) == []
+    more = "from sema_lite.verdicts import critical, interval"
+    assert suspicions({"cell 2": more}, given, ["verdict"]) == [
+        "cell 2, line 1: takes the answer from the library: imports sema_lite.verdicts.interval"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -512,6 +679,9 @@ def test_a_person_may_change_the_points_of_a_test(tmp_path: Path) -> None:
         ("student,test-double\nz,1\n", "'z', who is not in"),
         ("student,test-double\na,1\na,2\n", "two lines for 'a'"),
         ("name,trust\na,\n", "no column is named 'name'"),
+        ("student,trust,comment\na,,Well done, Anna\n", "a: 'Anna' stands in no column"),
+        ("student,trust,,\na,,,seen\n", "a: 'seen' stands in no column"),
+        ("student,trust,trust\na,yes,\n", "two columns have the same name"),
     ],
 )
 def test_what_is_not_understood_is_an_error(tmp_path: Path, text: str, problem: str) -> None:
@@ -521,6 +691,14 @@ def test_what_is_not_understood_is_an_error(tmp_path: Path, text: str, problem: 
     with pytest.raises(ValueError, match=problem):
         run(tmp_path, {})
     assert first.out.read_bytes() == before
+
+
+def test_points_by_hand_that_are_not_all_are_named(tmp_path: Path) -> None:
+    first = run(tmp_path, {"b.ipynb": b"half"})
+    by_hand(first, "student,test-double\nb,3\n")
+    line = rows(run(tmp_path, {}))["b"]
+    assert (line["score"], line["status"]) == ("", "not graded")
+    assert line["reason"].startswith("points by hand, but none for test-counter; the file is")
 
 
 def test_trust_is_remembered(tmp_path: Path) -> None:
@@ -567,6 +745,9 @@ def test_the_command_says_where_a_person_goes_on(
     assert "grades-changed.csv" in said.err
     assert main([*words[:3], str(tmp_path / "handed in" / "a.ipynb"), *words[4:]]) == 2
     assert "no table of grades" in capsys.readouterr().err
+    for option in ("--time", "--memory"):
+        assert main([*words, option, "inf"]) == 2
+        assert f"{option} must be above 0 and finite, got inf" in capsys.readouterr().err
 
 
 def test_the_table_of_another_assignment_is_not_overwritten(tmp_path: Path) -> None:
@@ -591,6 +772,9 @@ def test_a_table_changed_by_hand_is_kept(tmp_path: Path) -> None:
     assert again.kept.read_bytes() == changed
     assert rows(again)["a"]["score"] == "5"
     assert run(tmp_path, {}).kept is None
+    again.out.write_bytes(changed)
+    shutil.rmtree(again.feedback)  # and with it what was written last
+    assert run(tmp_path, {}).kept == tmp_path / "grades-changed2.csv"
 
 
 # -- who is who ------------------------------------------------------------------------------------
@@ -682,7 +866,15 @@ TAKEN = {
     "import sema_lite\ndef f():\n    return sema_lite.SEMA": "sema_lite.SEMA",
     "from sema_lite import EMA": "imports sema_lite.EMA",
     "from sema_lite.paired import paired_difference": "imports sema_lite.paired.paired_difference",
+    "from sema_lite.grids import read_grid": "imports sema_lite.grids.read_grid",
+    "from sema_lite.memory import Group": "imports sema_lite.memory.Group",
 }
+
+
+def test_the_modules_and_names_with_answers_are_there() -> None:
+    modules = [importlib.import_module(f"sema_lite.{name}") for name in shortcuts.MODULES]
+    for name in shortcuts.NAMES:
+        assert any(hasattr(module, name) for module in modules), name
 
 
 @pytest.mark.parametrize("text", TAKEN)

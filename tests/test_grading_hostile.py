@@ -18,7 +18,7 @@ import pytest
 
 from sema_lite.grading import Graded, Limits, grade
 from sema_lite.grading.running import Inside, Outcome, Step, run
-from sema_lite.grading.sandbox import missing, seen_folders
+from sema_lite.grading.sandbox import Room, missing, seen_folders
 
 MISSING = missing() or ("" if sys.platform == "linux" else "no Linux")
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -347,6 +347,12 @@ def test_what_is_not_contained_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     done = grade(tmp_path / "in", "T1", tmp_path / "g.csv", uncontained=True, **options)
     assert "use the network" in done.missing
     assert [mark.score for _, mark in done.marks] == [2, 2, 2]
+
+
+def test_outside_of_a_sandbox_the_teachers_own_processes_do_not_count() -> None:
+    with Room(LIMITS, 3, ()) as room:
+        assert "--nproc=11" in room.command(["true"])
+        assert "nproc" not in " ".join(room.command(["true"], contained=False))
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:

@@ -89,17 +89,23 @@ def paired(answer: Answer) -> None:
 
 @exercise
 def verdict(answer: Answer) -> None:
-    """`answer(mean, error, higher_is_better)`: "better", "worse" or "not shown"."""
-    said = answered(answer(3.0, 1.0, True))
+    """`answer(mean, error, seeds, margin, higher_is_better)`: "better", "worse" or "not shown"."""
+    said = answered(answer(5.0, 1.0, 5, 1.0, True))
     if said not in ("better", "worse", "not shown"):
         raise NotYet(f'"better", "worse" or "not shown": this was {said!r}.')
     if said != "better":
-        raise NotYet("Three points, with an error of one, and higher is better.")
-    if answer(1.5, 1.0, True) != "not shown":
-        raise NotYet("A difference of 1.5 with an error of 1 happens by chance.")
-    if answer(-1.5, 1.0, True) != "not shown":
-        raise NotYet("A difference of -1.5 with an error of 1 happens by chance.")
-    if answer(3.0, 1.0, False) != "worse":
+        raise NotYet("Five points, with an error of one from five seeds, and higher is better.")
+    for mean in (1.5, -1.5):
+        if answer(mean, 1.0, 5, 1.0, True) != "not shown":
+            raise NotYet(f"A difference of {mean:g} with an error of 1 happens by chance.")
+    for mean in (2.5, -2.5):
+        if answer(mean, 1.0, 5, 1.0, True) != "not shown":
+            raise NotYet(f"{mean:g} with an error of 1: is that enough, from five seeds?")
+    if answer(2.5, 1.0, 20, 1.0, True) != "better":
+        raise NotYet("2.5 with an error of 1, but from 20 seeds: how far does the interval reach?")
+    if answer(0.5, 0.1, 5, 1.0, True) != "not shown":
+        raise NotYet("Half a point, and the smallest that matters is one.")
+    if answer(5.0, 1.0, 5, 1.0, False) != "worse":
         raise NotYet("When the loss has grown, is that better?")
 
 
@@ -165,8 +171,11 @@ def result(my_scores: Answer, draw: Answer, paired: Answer, verdict: Answer) -> 
         lines = []
         for name in others:
             mean, error = answered(paired(scores[control], scores[name]))
-            said = answered(verdict(mean, error))
-            lines.append(f"{name} - {control}: {mean:+.2f} ± {error:.2f} points: {said}")
+            seeds = len(scores[name])
+            said = answered(verdict(mean, error, seeds))
+            lines.append(
+                f"{name} - {control}: {mean:+.2f} ± {error:.2f} points, {seeds} seeds: {said}"
+            )
     except NotImplementedError:
         print("result: not done yet. It needs tasks 4, 5 and 6.")
         return

@@ -2,7 +2,7 @@
 
 The tests have one home, the source notebook in nbgrader's format. nbgrader's own parts restore
 tampered cells and turn test results into points; its gradebook and its Jupyter kernels are not
-needed.
+needed. Before any submission the assignment's own solution has to pass (`rehearsal.py`).
 
 What a student's code cannot do, where `sandbox.missing()` is "" (Linux with `unshare`):
 

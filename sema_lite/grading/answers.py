@@ -5,6 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 
 LONGEST = 500
+OWN = "<cell "  # how the file names of the student's own code begin; see `file_name`
+
+
+def file_name(step: str) -> str:
+    """What Python takes for the file of a step: "<cell 3>" is a student's, "<given cell 3>" not."""
+    return f"<{step}>"
 
 
 def describe(error: BaseException, cells: dict[str, str]) -> str:
@@ -56,7 +62,7 @@ def _place(step: TracebackType | None) -> tuple[str, int] | None:
     place = None
     while step is not None:
         name = step.tb_frame.f_code.co_filename
-        if name.startswith("<cell "):
+        if name.startswith(OWN):
             place = name[1:-1], step.tb_lineno
         step = step.tb_next
     return place

@@ -111,7 +111,7 @@ def _in_order(notebook: Any, assignment: Assignment) -> Program:
         if kind == "test":
             steps.append(Step("test", str(_id(cell)), plain(cell.source)))
         elif kind == "given" and mine is not None and mine.metadata.nbgrader.get("locked"):
-            steps.append(Step("given", name, plain(cell.source)))
+            steps.append(Step("given", f"given {name}", plain(cell.source)))
         else:
             steps.append(Step("code", name, plain(cell.source)))
             written[name] = plain(cell.source)

@@ -19,9 +19,10 @@ from tqdm.auto import tqdm
 from .feedback import page
 from .manual import ByHand, merged, waits
 from .marking import CHECK, GRADED, NOT_GRADED, PENDING, Mark, both, look_first, mark
+from .rehearsal import Rehearsal
 from .sandbox import LIBRARY, Limits, missing
 from .source import Assignment, find_source
-from .submissions import Submission, Unreadable, find_notebook, find_submissions
+from .submissions import LARGEST, Submission, Unreadable, find_notebook, find_submissions
 from .table import keep_changed, refuse_other, table, write
 
 SOURCES = LIBRARY.parent / "notebooks" / "assignments" / "source"
@@ -64,7 +65,8 @@ def grade(
     """Grade a folder of notebooks, one file or folder per student.
 
     Writes `out`, a table, and beside it a folder with a page of feedback for each student. What
-    has been graded before, with the same notebook, source, grader and limits, is not run again.
+    has been graded before, with the same notebook, source, grader and limits, is not run again,
+    but for submissions of which a test could not be run to its end.
     A person's points, trust and comments stand in another file beside it (see `manual.py`).
 
     Args:
@@ -76,8 +78,9 @@ def grade(
 
     Raises:
         ValueError: there is no such folder or assignment; `out` is the table of another one; the
-            file of a person has something that is not understood; or this system cannot contain
-            students' code, and `uncontained` is not set.
+            file of a person has something that is not understood; this system cannot contain
+            students' code, and `uncontained` is not set; or the assignment's own solution does
+            not pass its tests here.
     """
     limits = limits or Limits()
     folder, out = Path(submissions), Path(out)
@@ -99,12 +102,14 @@ def grade(
     hide = (folder.resolve(), source.path.parent, out.parent.resolve(), LIBRARY.parent / "tests")
     base = _base(source, limits, bool(lacking))
     stop = Event()
+    rehearsal = Rehearsal(source, limits, hide, not lacking, store / "compiled", stop)
 
     def one(student: Submission) -> tuple[Mark, bool]:
         if names[student.student] > 1:
             return Mark(NOT_GRADED, "there are two submissions of this name"), False
         try:
-            content = find_notebook(student.path, source.name).read_bytes()
+            with find_notebook(student.path, source.name).open("rb") as file:
+                content = file.read(LARGEST + 1)
         except (Unreadable, OSError) as problem:
             return Mark(NOT_GRADED, str(problem)), False
         trusted = student.student in trust or hand.of(student.student).trust
@@ -112,12 +117,15 @@ def grade(
         path = store / f"{hashlib.sha256(student.student.encode()).hexdigest()[:24]}.json"
         if (known := _known(path, key)) is not None:
             return known, True
+        rehearsal.needed()
         try:
             made = mark(content, source, limits, hide, not lacking, trusted, stop)
         except Exception as problem:  # one submission must not stop the others
             kind = type(problem).__name__
             return Mark(NOT_GRADED, f"the grader itself failed: {kind}: {problem!s:.200}"), False
-        write(path, (json.dumps({"key": key, "mark": made.record()}, indent=1) + "\n").encode())
+        if made.status != NOT_GRADED or not made.points:  # what was not tested is tried again
+            kept = json.dumps({"key": key, "mark": made.record()}, indent=1)
+            write(path, f"{kept}\n".encode())
         return made, False
 
     done: dict[int, tuple[Mark, bool]] = {}

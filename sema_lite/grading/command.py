@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections import Counter
 
@@ -14,8 +15,8 @@ def grade(args: argparse.Namespace, arguments: list[str]) -> int:  # noqa: ARG00
     """Grade a folder of notebooks; say how many have which status, and where the table is."""
     for name in ("time", "memory", "workers"):
         value = getattr(args, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"--{name} must be above 0, got {value}")
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"--{name} must be above 0 and finite, got {value}")
     limits = Limits(seconds=args.time, part_seconds=args.time / 4, memory=int(args.memory * 1e9))
     try:
         done = grade_all(
@@ -41,8 +42,8 @@ def grade(args: argparse.Namespace, arguments: list[str]) -> int:  # noqa: ARG00
         print(f"Points by hand, trust and comments: {done.manual}")
     if done.kept:
         print(
-            f"Note: somebody had changed the table; their version is {done.kept}. What is to stay "
-            f"belongs in {done.out.with_name(f'{done.out.stem}-manual.csv')}.",
+            f"Note: the table was not as it had been written; that version is {done.kept}. What is "
+            f"to stay belongs in {done.out.with_name(f'{done.out.stem}-manual.csv')}.",
             file=sys.stderr,
         )
     return 0

@@ -40,7 +40,7 @@ def page(student: str, mark: Mark, assignment: Assignment) -> bytes:
         title=escape(title),
         summary="</p>\n<p>".join(map(escape, summary(mark, assignment))),
         body=_table(mark, assignment),
-    ).encode()
+    ).encode(errors="replace")  # of a student's text anything may be part
 
 
 def summary(mark: Mark, assignment: Assignment) -> list[str]:

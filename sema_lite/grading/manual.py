@@ -47,6 +47,14 @@ class ByHand:
         known = ["student", *self.tasks, "trust", "comment"]
         if odd := [name for name in sheet.columns if name and name not in known]:
             raise ValueError(f"'{path}': no column is named {odd[0]!r}; use {', '.join(known)}")
+        if len(set(named := list(filter(None, sheet.columns)))) < len(named):
+            raise ValueError(f"'{path}': two columns have the same name")
+        if sheet.lost:
+            who, text = sheet.lost[0]
+            raise ValueError(
+                f"'{path}', {who}: {text.strip()!r:.60} stands in no column that has a name "
+                f"(a comment with a {sheet.separator!r} in it belongs in quotation marks)"
+            )
         if "student" not in sheet.columns:
             raise ValueError(f"'{path}' has no column 'student'")
         self.given: dict[str, Given] = {}
@@ -118,9 +126,11 @@ def merged(mark: Mark, given: Given, assignment: Assignment) -> Mark:
             made.messages[task.name] = "Points given by your teacher."
             was = number(mark.points.get(task.name)) or "none"
             changed.append(f"{task.name} (the tests: {was})")
-    complete = all(made.points.get(task.name) is not None for task in assignment.tasks)
-    if given.points and complete and mark.status in (PENDING, NOT_GRADED):
+    absent = [task.name for task in assignment.tasks if made.points.get(task.name) is None]
+    if given.points and not absent and mark.status in (PENDING, NOT_GRADED):
         made.status = GRADED
+    elif given.points and mark.status == NOT_GRADED:
+        made.reason = both(f"points by hand, but none for {', '.join(absent)}", made.reason)
     if changed and made.status != NOT_GRADED:
         made.reason = both(f"points by hand: {', '.join(changed)}", made.reason)
     return made

@@ -101,7 +101,8 @@ def mark(
     made = Mark(GRADED, how=program.how, digest=_digest(written, assignment))
     for task in assignment.tasks:
         made.points[task.name] = points(task, outcome, assignment)
-        made.messages[task.name] = _message(task, outcome, written, assignment.own)
+        got = made.points[task.name]
+        made.messages[task.name] = _message(task, got, outcome, written, assignment.own)
     odd = [] if trusted else suspicions(written, assignment.teachers_code, assignment.own)
     _judge(made, outcome, assignment, odd, trusted)
     if made.how == "by name":
@@ -169,14 +170,16 @@ def _improve(outcome: Outcome, other: Outcome, assignment: Assignment) -> tuple[
 # -- what is said ----------------------------------------------------------------------------------
 
 
-def _message(task: Task, outcome: Outcome, written: dict[str, str], own: list[str]) -> str:
+def _message(
+    task: Task, got: float | None, outcome: Outcome, written: dict[str, str], own: list[str]
+) -> str:
     if task.manual:
         return "Graded by a person."
     verdict = outcome.verdicts.get(task.name, Verdict())
     if verdict.passed is None:
         return "Not tested."
     if verdict.passed:
-        return "Passed."
+        return "Passed." if got == task.points else "Passed in part."
     if verdict.changed:
         return f"Your code changes what the test needs: {', '.join(verdict.changed)}."
     absent = re.match(r"NameError: name '(\w+)' is not defined", verdict.message)

@@ -29,7 +29,7 @@ class Step:
 
     Attributes:
         kind: "given" (the teacher's text), "code" (the student's) or "test".
-        name: "cell 3", as the student counts; of a test: its grade_id.
+        name: "cell 3", as the student counts, or "given cell 3"; of a test: its grade_id.
         source: the text; of a test it is handed over when all cells have run.
     """
 
@@ -43,7 +43,7 @@ class Verdict:
     """On one test.
 
     Attributes:
-        passed: None if it was not run.
+        passed: None if it was not run to its end.
         value: the number on its last line, if there is one: nbgrader's partial points.
         message: what the student is told.
         changed: tools of the tests, such as "math.isclose", that the code has changed in the test.
@@ -113,8 +113,8 @@ def run(
             for test in tests:
                 inside.running = "a test"
                 outcome.verdicts[test.name] = _test(inside, test)
-        except Stopped as stop:
-            outcome.stopped = f"{stop}, in {inside.running}" if inside.running else str(stop)
+        except Stopped as why:
+            outcome.stopped = f"{why}, in {inside.running}" if inside.running else str(why)
     return outcome
 
 
@@ -219,7 +219,7 @@ class Inside:
         if self.stop is not None and self.stop.is_set():
             raise KeyboardInterrupt
         if now > self.end:
-            raise Stopped(f"it ran longer than {limits.seconds:g} seconds")
+            raise Stopped(f"it ran longer than {round(limits.seconds, 1):g} seconds")
         if now > self.look:
             self.look = now + WATCH
             together = 2 * limits.memory

@@ -60,8 +60,9 @@ class Limits:
     """What a submission may use.
 
     Attributes:
-        seconds: for everything together.
-        part_seconds: for a single cell, and for a single test.
+        seconds: for everything together, by the clock.
+        part_seconds: of computing, for a single cell, and for a single test. (A cell may take twice
+            as long by the clock; a test all of `seconds`: the computer may be busy.)
         memory: bytes, of one process; all processes together may have twice as much.
         output: characters that may be printed in all cells, and in each test.
         files: bytes of all files together.
@@ -85,7 +86,8 @@ def missing() -> str:
         return ""
     return (
         f"{why}. So a submission could read and change your files, this course's tests and other "
-        "submissions among them, use the network, and leave processes behind"
+        "submissions among them, use the network, and start processes without end or leave them "
+        "behind"
     )
 
 
@@ -101,7 +103,7 @@ def _forbidden() -> str:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode == 42:
         return ""
-    said = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+    said = done.stderr.strip().splitlines()[:1] or ["no reason given"]
     return f"Submissions are not contained: this system forbids it ({said[0]})"
 
 
@@ -132,7 +134,8 @@ class Room:
         limits = self.limits
         limited = [
             "prlimit",
-            f"--nproc={self.tests + limits.processes}",
+            # Outside of a sandbox all of the teacher's own processes would count.
+            *([f"--nproc={self.tests + limits.processes}"] if contained else []),
             f"--data={limits.memory}",
             f"--fsize={limits.files}",
             f"--cpu={int(limits.seconds) + 5}",
@@ -194,12 +197,13 @@ class Room:
             "USER": "student",
             "LANG": "C.UTF-8",
             "PYTHONHASHSEED": "0",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "MPLBACKEND": "Agg",
             "MPLCONFIGDIR": work,
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": "/grader" if contained else str(LIBRARY.parent),
         }
+        if contained or os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            values["PYTHONDONTWRITEBYTECODE"] = "1"
         for data, place in data_folders().items():
             if place == DATA:
                 values["SEMA_LITE_DATA"] = place if contained else data

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterator
 from .source import tree
 
 LIBRARY = "sema_lite"
-MODULES = {"averaging", "paired", "period_map", "reference", "simulate", "theory", "verdicts"}
+MODULES = {"averaging", "grids", "memory", "paired", "reference", "simulate", "theory",
+           "verdicts"}  # fmt: skip
 NAMES = {"EMA", "SEMA", "SWA", "Lookahead", "carry_decay", "half_life", "paired_difference",
          "step_fraction"}  # fmt: skip
 ANSWERS = MODULES | NAMES

@@ -89,15 +89,16 @@ def _newest(paths: list[Path]) -> list[tuple[Path, str]]:
     found = []
     for same in numbers.values():
         last = same[max(same)]
-        others = ", ".join(f"'{path.name}'" for path in same.values() if path != last)
-        found.append((last, f"'{last.name}' is graded, and not {others}" if others else ""))
+        others = ", ".join(f"'{readable(path.name)}'" for path in same.values() if path != last)
+        note = f"'{readable(last.name)}' is graded, and not {others}" if others else ""
+        found.append((last, note))
     return found
 
 
 def _submission(path: Path, note: str) -> Submission:
     for platform in PLATFORMS:
         if found := platform.fullmatch(path.name):
-            return Submission(_readable(found["name"]), path, found["id"], note)
+            return Submission(readable(found["name"]), path, found["id"], note)
     if note:
         again = DOWNLOAD.fullmatch(path.name)
         path_of_first = path.with_name(f"{again[1]}.ipynb") if again else path
@@ -107,12 +108,14 @@ def _submission(path: Path, note: str) -> Submission:
 
 def student_name(path: Path) -> str:
     """Of a file or folder."""
-    return _readable(path.stem if path.suffix == ".ipynb" else path.name)
+    return readable(path.stem if path.suffix == ".ipynb" else path.name)
 
 
-def _readable(name: str) -> str:
-    """The same whichever way an umlaut is coded (macOS has another one)."""
-    return re.sub(r"[\x00-\x1f\x7f]", "?", unicodedata.normalize("NFC", name))
+def readable(name: str) -> str:
+    """A name as a table can hold it: the same whichever way an umlaut is coded (macOS has another
+    one), and "?" for what is no text, such as an umlaut from an old archive."""
+    text = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "?", unicodedata.normalize("NFC", name))
+    return text.strip() or "?"
 
 
 def find_notebook(path: Path, assignment: str) -> Path:
@@ -128,7 +131,7 @@ def find_notebook(path: Path, assignment: str) -> Path:
         raise Unreadable("it is a link to another place; hand in the notebook itself")
     if path.is_file():
         if path.suffix != ".ipynb":
-            raise Unreadable(f"'{path.name}' is not a notebook (.ipynb)")
+            raise Unreadable(f"'{readable(path.name)}' is not a notebook (.ipynb)")
         return path
     books = [
         book
@@ -143,7 +146,8 @@ def find_notebook(path: Path, assignment: str) -> Path:
         return fitting[0]
     if not fitting:
         raise Unreadable("there is no notebook in the folder")
-    raise Unreadable(f"there are {len(fitting)} notebooks: " + ", ".join(b.name for b in fitting))
+    names = ", ".join(readable(book.name) for book in fitting)
+    raise Unreadable(f"there are {len(fitting)} notebooks: {names}")
 
 
 def _links(book: Path, folder: Path) -> bool:
@@ -173,6 +177,7 @@ def read_notebook(content: bytes) -> Any:
         old = data.get("nbformat") != 4
         notebook = nbformat.reads(text, as_version=4) if old else nbformat.from_dict(data)
         for cell in notebook.cells:
+            cell.cell_type = str(cell.cell_type)
             if isinstance(cell.source, list):
                 cell.source = "".join(cell.source)
             cell.source = cell.source.replace("\r\n", "\n").replace("\r", "\n")

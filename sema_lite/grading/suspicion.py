@@ -55,8 +55,9 @@ def suspicions(
         solution: the texts of the assignment's own cells; what they use is allowed.
         own: the names that the tasks ask for.
     """
-    allowed = {what for text in solution for _, what in _findings(text, "", own)}
-    brought = "\n".join(map(_imports_of, [*solution, *written.values()]))
+    given = "\n".join(map(_imports_of, solution))
+    allowed = {what for text in solution for _, what in _findings(text, given, own)}
+    brought = "\n".join([given, *map(_imports_of, written.values())])
     return [
         f"{cell}, line {line}: {what}"
         for cell, text in written.items()

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from ..results import whole_file
@@ -22,12 +23,14 @@ class Sheet:
 
     Attributes:
         separator: "," or what a spreadsheet program has made of it.
+        lost: (first cell of its line, text) of what stands in no column that has a name.
     """
 
     columns: list[str] = field(default_factory=list)
     rows: list[dict[str, str]] = field(default_factory=list)
     separator: str = ","
     encoding: str = "utf-8"
+    lost: list[tuple[str, str]] = field(default_factory=list)
 
     def content(self) -> bytes:
         """The bytes of its file."""
@@ -38,7 +41,7 @@ class Sheet:
         try:
             return text.getvalue().encode(self.encoding)
         except UnicodeEncodeError:  # a name that the older encoding does not have
-            return text.getvalue().encode("utf-8-sig")
+            return text.getvalue().encode("utf-8-sig", errors="replace")
 
 
 def read_sheet(path: Path) -> Sheet | None:
@@ -60,6 +63,9 @@ def read_sheet(path: Path) -> Sheet | None:
     if lines:
         sheet.columns = [name.strip() for name in lines[0]]
         sheet.rows = [dict(zip(sheet.columns, line, strict=False)) for line in lines[1:]]
+        for line in lines[1:]:
+            cells = zip_longest(sheet.columns, line, fillvalue="")
+            sheet.lost += [(line[0], text) for name, text in cells if text.strip() and not name]
     return sheet
 
 
@@ -120,16 +126,17 @@ def _open(made: Mark, assignment: Assignment) -> str:
 
 
 def keep_changed(path: Path, written: Path) -> Path | None:
-    """If a person has changed the table since it was written: copy it; where to, or None.
+    """If the table is not as it was written: copy it; where to, or None.
 
     Args:
-        written: the file with the digest of what was written last.
+        written: the file with the digest of what was written last; without it nobody knows.
     """
     try:
-        before, now = written.read_text(encoding="ascii").strip(), path.read_bytes()
-    except (OSError, ValueError):
+        now = path.read_bytes()
+    except OSError:
         return None
-    if len(before) != 64 or before == hashlib.sha256(now).hexdigest():
+    before = written.read_bytes().strip() if written.is_file() else b""
+    if not now or before == hashlib.sha256(now).hexdigest().encode():
         return None
     places = [path.with_name(f"{path.stem}-changed{n}.csv") for n in ("", *range(2, 100))]
     free = next((place for place in places if not place.exists()), places[-1])
