@@ -52,8 +52,8 @@ class Rehearsal:
                 self.done = True
 
     def _compile(self) -> None:
-        """In the sandbox Python cannot keep what it has compiled, and torch takes three times as
-        long to import. So the first time the solution, which is no student's, runs outside."""
+        """In the sandbox Python cannot keep what it has compiled, and with torch everybody's tests
+        would take twice as long. So the first time the solution, no student's, runs outside."""
         here = f"{sys.prefix} {sys.version}\n".encode()
         known = self.note.is_file() and self.note.read_bytes() == here
         if self.contained and not known and not sys.dont_write_bytecode:
