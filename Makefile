@@ -49,10 +49,10 @@ help:
 # Prints nothing and takes a moment when everything is installed. It compares the contents of
 # pyproject.toml and constraints.txt with those of the last complete installation.
 setup:
-	@command -v $(PYTHON) >/dev/null || { \
+	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "There is no '$(PYTHON)' here. Install Python 3.10 or newer, or name one: make lab PYTHON=..."; \
 	  exit 1; }
-	@$(PYTHON) tools/setup_env.py --extras "$(EXTRAS)"
+	@"$(PYTHON)" tools/setup_env.py --extras "$(EXTRAS)"
 
 lab: setup
 	@test -f $(START) || { echo "$(START) is missing from this checkout."; exit 1; }

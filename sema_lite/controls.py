@@ -36,6 +36,17 @@ def look(label: str) -> dict[str, Any]:
     return {"description": label, "style": LABEL, "layout": layout}
 
 
+def set_stops(slider: ipywidgets.SelectionSlider, options: Sequence[tuple[str, Any]]) -> None:
+    """Give a slider other stops; it is at the first one then.
+
+    In a page, a slider that is told of an index before it knows of so many stops cuts the index,
+    shows another value than the kernel has, and may send that back. So each of the three changes
+    goes alone: to the first stop, the new stops, and, by `Setting.show`, the new place.
+    """
+    slider.index = 0
+    slider.options = options
+
+
 class Setting:
     """What all settings share. `label` stands beside the control; `initial` is the first value."""
 
@@ -102,9 +113,7 @@ class Slider(Setting):
 
     def show(self, control: Any, value: Any) -> None:
         if all(value != stop for _, stop in control.options):
-            with control.hold_sync():
-                control.options = self._options(value)
-                control.value = value
+            set_stops(control, self._options(value))
         super().show(control, value)
 
     def _options(self, value: float) -> list[tuple[str, float]]:
@@ -180,7 +189,15 @@ NONE = "none"  # what a control shows for None, which cannot be one of its value
 
 
 class Stored(Setting):
-    """One of the values that the chosen stored runs hold. The explorer says which they are."""
+    """One of the values that the chosen stored runs hold. The explorer says which they are.
+
+    Args:
+        told: their names are too long to stand beside the slider: the explorer's words tell it.
+    """
+
+    def __init__(self, label: str, initial: Any, told: bool = False) -> None:
+        super().__init__(label, initial)
+        self.told = told
 
     def check(self, value: Any) -> Any:
         if value is None or value == NONE:
@@ -191,15 +208,16 @@ class Stored(Setting):
 
     def control(self) -> ipywidgets.SelectionSlider:
         options = [(stop_name(self.initial), self.initial)]
-        return ipywidgets.SelectionSlider(options=options, value=self.initial, **look(self.label))
+        return ipywidgets.SelectionSlider(
+            options=options, value=self.initial, readout=not self.told, **look(self.label)
+        )
 
     def offer(self, control: Any, options: Sequence[Any], value: Any) -> None:
         """Let `control` offer `options`, and show `value`."""
         pairs = [(stop_name(each), NONE if each is None else each) for each in options]
         if list(control.options) != pairs:
-            with control.hold_sync():
-                control.options = pairs
-                self.show(control, value)
+            set_stops(control, pairs)
+            self.show(control, value)
 
     def show(self, control: Any, value: Any) -> None:
         super().show(control, NONE if value is None else value)

@@ -16,6 +16,8 @@ from .grids import MAPS, NEVER, WEIGHTS, Column, Grid, mean_error_count, read_gr
 from .paired import METRICS
 from .plots import COLOURS, heat_map
 
+SHORT = {"circles, SEMA": "circ. SEMA", "circles, EMA": "circ. EMA"}
+
 
 class PeriodMap(Explorer):
     """A map of stored runs: numbers in cells, a cursor, and the same numbers against u = T(1-d),
@@ -34,7 +36,7 @@ class PeriodMap(Explorer):
         "learning rate times step fraction. On images accuracy is lowest where u is smallest."
     )
 
-    experiment = Choice("stored runs", "images", tuple(MAPS))
+    experiment = Choice("stored runs", "images", tuple(MAPS), SHORT)
     metric = Choice("score", "accuracy", METRICS)
     weights = Choice("weights", "averaged", WEIGHTS)
     contours = Flag("lines of equal u", True)

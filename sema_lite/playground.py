@@ -20,7 +20,7 @@ FAR = 1e6  # what is further out is drawn here: it is out of the picture anyway
 LOSSES = (1e-4, 1e2)  # what the picture shows
 SHORT = {
     "curved valley": "curved",
-    "asymmetric valley": "asymmetric",
+    "asymmetric valley": "asymm.",
     "noisy quadratic": "quadratic",
 }
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, "float | None", str]  # method, decay, and all else that differs, in words
 EXPERIMENTS = ("cifar10", "cifar10-adamw", "cifar10-map", "batch-norm", "label-noise")
+SHORT = {"cifar10-adamw": "adamw", "cifar10-map": "map", "batch-norm": "BN"}
 UNITS = {"accuracy": "accuracy, %", "nll": "NLL, nats", "ece": "ECE"}
 FACTOR = {"accuracy": 100.0, "nll": 1.0, "ece": 1.0}
 DIGITS = {"accuracy": 1, "nll": 3, "ece": 3}
@@ -88,10 +89,10 @@ class RunExplorer(Explorer):
     )
     height = 300
 
-    experiment = Choice("stored runs", "cifar10", EXPERIMENTS)
+    experiment = Choice("stored runs", "cifar10", EXPERIMENTS, SHORT)
     method = Choice("method", "sema", METHODS)
     decay = Stored("decay d", USUAL)
-    setting = Stored("setting", "as stored")
+    setting = Stored("setting", "as stored", told=True)
     metric = Choice("metric", "accuracy", METRICS)
     band = Flag("band of 1 s.e.", True)
 
@@ -165,8 +166,8 @@ class RunExplorer(Explorer):
 
     def _tell(self) -> str:
         read, metric = self.readout, self.metric
-        words = f"{self.method}, {read['seeds']} seeds, last epoch, {UNITS[metric]}: live "
-        words += with_error(read["live"], read["live_error"], metric)
+        words = f"{self.method}, {self.setting}; {read['seeds']} seeds, last epoch, "
+        words += f"{UNITS[metric]}: live " + with_error(read["live"], read["live_error"], metric)
         if read["averaged"] is not None:
             averaged = with_error(read["averaged"], read["averaged_error"], metric)
             words += f", averaged {averaged}"
