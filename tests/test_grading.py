@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gc
 import importlib
 import io
 import json
 import os
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +26,12 @@ from sema_lite.grading import (
     grade,
     running,
     shortcuts,
+    source,
     submissions,
 )
 from sema_lite.grading.assembling import assemble
 from sema_lite.grading.sandbox import missing
-from sema_lite.grading.source import Assignment, find_source, plain
+from sema_lite.grading.source import Assignment, find_source, plain, tree
 from sema_lite.grading.submissions import find_submissions
 from sema_lite.grading.suspicion import suspicions
 
@@ -902,3 +906,32 @@ def test_experiments_with_the_library_are_allowed(text: str) -> None:
 
 def test_in_another_assignment_the_name_is_the_students_own() -> None:
     assert suspicions({"cell 1": "reference = {}\nmine = reference.keys()"}, [], ["mine"]) == []
+
+
+def test_threads_may_read_notebooks_at_once() -> None:
+    """Python 3.11 can fail with "AST constructor recursion depth mismatch" where they do."""
+
+    class Circle:
+        """Garbage whose end runs Python: it lets other threads in while one is parsing."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            sum(range(50))
+
+    def read(_: int) -> int:
+        for _ in range(5):
+            Circle()
+        return len(tree(text).body)
+
+    text = Path(source.__file__).read_text(encoding="utf-8")
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(read, range(200))) == {read(0)}
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)

@@ -12,11 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 LOG = logging.getLogger("sema_lite.grading")
 LOG.addHandler(logging.NullHandler())
 LOG.propagate = False  # nbgrader's remarks on tampered cells
+ONE_AT_A_TIME = Lock()  # threads that parse at once can fail (Python 3.11: SystemError)
 
 
 @dataclass(frozen=True)
@@ -169,16 +171,21 @@ def plain(source: str) -> str:
     if source.lstrip().startswith("%%"):
         return ""
     try:
-        ast.parse(source)
+        _parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return re.sub(r"^([ \t]*)[%!][^\n]*$", r"\1pass", source, flags=re.M)
     return source
 
 
+def _parse(source: str) -> ast.Module:
+    with ONE_AT_A_TIME:
+        return ast.parse(source)
+
+
 def tree(source: str) -> ast.Module:
     """Its syntax tree, empty if it is not Python."""
     try:
-        return ast.parse(plain(source))
+        return _parse(plain(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module(body=[], type_ignores=[])
 
