@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from test_theory import TABLE
 
 from sema_lite import simulate as simulate_module
 from sema_lite import theory
@@ -239,17 +240,6 @@ def test_the_noise_is_normal_and_independent(noise: float | None, wanted: float)
     if wanted:
         share = (kicks.abs() < wanted).double().mean().item()
         assert share == pytest.approx(0.6827, abs=4 * math.sqrt(0.6827 * 0.3173 / (6 * n)))
-
-
-TABLE = [  # FACTS.md, section 3, a = s = 1
-    (0.1, 0.9, 1, 0.05263, 0.02639, 0.00503, 0.01407),
-    (0.1, 0.9, 10, 0.05263, 0.02639, 0.01956, 0.04861),
-    (0.1, 0.99, 100, 0.05263, 0.00459, 0.00450, 0.05263),
-    (0.5, 0.9, 10, 0.33333, 0.04625, 0.04510, 0.33333),
-    (1.0, 0.9, 10, 1.0, 0.05263, 0.05263, 1.0),
-    (1.5, 0.9, 10, 3.0, 0.05989, 0.06082, 3.0),
-    (0.02, 0.99, 100, 0.01010, 0.00336, 0.00280, 0.00997),
-]
 
 
 @pytest.mark.parametrize(("lr", "d", "period", "sgd", "ema", "sema", "before"), TABLE)
