@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .memory import Buffers, make_groups
+from .memory import Buffers, Place, make_groups
 from .reference import Average, Decay, check_count, check_fraction, uniform
 
 BUFFERS = ("average", "copy", "ignore")
@@ -244,7 +244,9 @@ class ModuleAverage(Average):
 
         `torch.save` and `safetensors.torch.save_file` both store it as it is.
         """
-        self._check_places(everything=True)
+        self._check_registered()
+        if not self._applied:  # inside applied() the parameters are on loan
+            self._check_places(self._places)
         state = {name: torch.tensor(getattr(self, name)) for name in COUNTERS}
         for prefix, values in self._tensors().items():
             for name, value in values.items():
@@ -282,7 +284,9 @@ class ModuleAverage(Average):
     def _watch(self) -> None:
         """Note where all is registered, to notice when something is added or replaced."""
         modules = list(self.model.named_modules())
-        self._tables = [t for _, m in modules for t in (m._parameters, m._modules)]
+        tables = [t for _, m in modules for t in (m._parameters, m._modules)]
+        self._empty = [table for table in tables if not table]  # most are: cheaper to ask
+        self._tables = [table for table in tables if table]
         self._entries = sum(map(len, self._tables))
         self._slots = [
             (table, name, entry, f"{prefix}.{name}" if prefix else name)
@@ -300,9 +304,10 @@ class ModuleAverage(Average):
         # Asking a tensor for its place costs about 0.2 µs. Each update asks a share of them, in
         # turn. A model that is moved has all its tensors moved: one answer is enough to know.
         self._places = [place for group in self._groups for place in group.places()]
-        self._turn = 0
         numel = sum(group.length for group in self._groups)
-        self._share = min(len(self._places), max(1, numel // 1_000_000))
+        share = max(1, numel // 1_000_000)
+        self._shares = [self._places[i : i + share] for i in range(0, len(self._places), share)]
+        self._turn = 0
         # Asking who is registered is cheaper: only a flat update over many tensors is shorter.
         self._always_ask = not self.flatten or len(names) <= 64 or numel > 1_000_000
 
@@ -311,26 +316,26 @@ class ModuleAverage(Average):
             super()._check(what)
         # A switch that is not flat copies into a tensor wherever it is: it cannot go astray.
         quick = what == "update()" or (what == "switch()" and not self.flatten)
-        self._check_places(everything=not quick)
+        self._check_registered(everything=not quick)
+        if quick:
+            self._check_places(self._shares[self._turn])
+            self._turn = (self._turn + 1) % len(self._shares)
+        else:
+            self._check_places(self._places)
 
     def _check_registered(self, everything: bool = True) -> None:
-        if sum(map(len, self._tables)) != self._entries:
+        if any(self._empty) or sum(map(len, self._tables)) != self._entries:
             raise ValueError(self._changed())
         if everything or self._always_ask:
-            for table, name, entry, full_name in self._slots:
-                if table.get(name) is not entry and _unwrap(table.get(name)) is not entry:
-                    raise ValueError(self._changed(full_name))
+            full_name = ""
+            try:
+                for table, name, entry, full_name in self._slots:
+                    if table[name] is not entry and _unwrap(table[name]) is not entry:
+                        raise ValueError(self._changed(full_name))
+            except KeyError:  # as many as before, but others
+                raise ValueError(self._changed(full_name)) from None
 
-    def _check_places(self, everything: bool) -> None:
-        self._check_registered(everything)
-        if self._applied:  # the parameters are on loan
-            return
-        asked = self._places
-        if not everything:
-            first, self._turn = self._turn, self._turn + self._share
-            asked = asked[first : self._turn]
-            if self._turn >= len(self._places):
-                self._turn = 0
+    def _check_places(self, asked: list[Place]) -> None:
         for ask, expected, full_name in asked:
             if ask() != expected:
                 raise ValueError(
