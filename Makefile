@@ -13,6 +13,8 @@ endif
 EXTRAS ?= test,grading
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 START := notebooks/00_start_here.ipynb
+# Test files run side by side in this many processes; 0: one after the other, for a debugger.
+WORKERS ?= 2
 PYTEST_FLAGS ?=
 NBVAL_FLAGS ?=
 LAB_FLAGS ?=
@@ -44,7 +46,7 @@ help:
 	@echo "make constraints  write constraints.txt again (CONSTRAINTS_FLAGS=--upgrade for the newest)"
 	@echo "make setup        only install, in .venv"
 	@echo "make clean        remove caches and built files (to start anew, remove .venv as well)"
-	@echo "Settings: PYTHON=python3.12  EXTRAS=course  RESULTS=circles  LAB_FLAGS=...  PYTEST_FLAGS=...  NBVAL_FLAGS=..."
+	@echo "Settings: PYTHON=python3.12  EXTRAS=course  RESULTS=circles  WORKERS=0  LAB_FLAGS=...  PYTEST_FLAGS=...  NBVAL_FLAGS=..."
 
 # Prints nothing and takes a moment when everything is installed. It compares the contents of
 # pyproject.toml and constraints.txt with those of the last complete installation.
@@ -61,11 +63,13 @@ lab: setup
 # Either run decides the exit code, and so does a run without a single test (pytest's exit code 5).
 # --nbval-current-env: the kernel is the Python that runs pytest, whatever kernels named "python3"
 # this user has installed elsewhere.
+# loadfile: the tests of one file, and the cells of one notebook, stay together.
+test: PARALLEL := -n $(WORKERS) --dist loadfile
 test: override EXTRAS := $(EXTRAS),test
 test: setup
 	@test -n "$(NOTEBOOKS)" || { echo "There is no notebook in notebooks/ to test."; exit 1; }
-	$(RUN) -m pytest $(PYTEST_FLAGS)
-	$(RUN) -m pytest --nbval --nbval-current-env $(NBVAL_FLAGS) $(NOTEBOOKS)
+	$(RUN) -m pytest $(PARALLEL) $(PYTEST_FLAGS)
+	$(RUN) -m pytest --nbval --nbval-current-env $(PARALLEL) $(NBVAL_FLAGS) $(NOTEBOOKS)
 
 # In a folder of their own, which plain pytest leaves out: they need a browser and take minutes.
 test-browser: override EXTRAS := $(EXTRAS),browser

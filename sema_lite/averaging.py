@@ -124,7 +124,8 @@ class ModuleAverage(Average):
         saved = self._buffers.save()
         self._applied = True
         try:  # from here on: lending half-precision weights takes memory, and may fail
-            self._buffers.switch()
+            if saved:
+                self._buffers.switch()
             for group in self._groups:
                 group.lend()
             before = [group.versions() for group in self._groups]
@@ -134,7 +135,8 @@ class ModuleAverage(Average):
             self._applied = False
             for group, data in zip(self._groups, live, strict=True):
                 group.take_back(data)
-            self._buffers.take_back(saved)
+            if saved:
+                self._buffers.take_back(saved)
         if written:
             raise ValueError(
                 "parameters were changed inside applied(), or another average was applied there: "

@@ -597,6 +597,9 @@ def script(path: Path, *lines: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
+PARALLEL = ("-n", "2", "--dist", "loadfile")
+
+
 @needs_make
 @pytest.mark.parametrize(
     ("first", "second", "notebooks"),
@@ -621,10 +624,9 @@ def test_make_test_passes_only_when_both_runs_do(
     assert (done.returncode == 0) == (first == second == 0 and notebooks), done.stderr
     if done.returncode == 0:
         calls = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
-        last = "-m pytest --nbval --nbval-current-env"
-        assert calls[0].strip() == "-m pytest"
+        assert calls[0].split() == ["-m", "pytest", *PARALLEL]
         assert calls[1].split() == [
-            *last.split(),
+            *("-m", "pytest", "--nbval", "--nbval-current-env", *PARALLEL),
             "notebooks/00_start_here.ipynb",
             "notebooks/01_next.ipynb",
         ]

@@ -256,4 +256,4 @@ def store(
 
 if __name__ == "__main__":
     parts = {"averaging": bench_averaging, "simulate": bench_simulate}
-    store(__doc__, "bench", ("timm", "ema-pytorch", "torch-ema"), parts, rounds=25)
+    store(__doc__, "bench", ("timm", "ema-pytorch", "torch-ema"), parts, rounds=61)
