@@ -19,8 +19,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .memory import Buffers, Place, make_groups
+from .buffers import Buffers
+from .memory import make_groups
 from .reference import Average, Decay, check_count, check_fraction, uniform
+from .watch import Watch, unwrap
 
 BUFFERS = ("average", "copy", "ignore")
 COUNTERS = ("step", "averaged", "switches")
@@ -68,7 +70,7 @@ class ModuleAverage(Average):
             raise ValueError(f"buffers must be one of {BUFFERS}, got {buffers!r}")
         if switch_buffers and buffers == "ignore":
             raise ValueError('switch_buffers=True needs buffers="average" or "copy"')
-        self.model = _unwrap(model)
+        self.model = unwrap(model)
         named: list[tuple[str, Tensor]] = list(self.model.named_parameters())
         if not named:
             raise ValueError("model has no parameters to average")
@@ -82,7 +84,8 @@ class ModuleAverage(Average):
         self._buffers = Buffers(self.model, buffers)
         self.switch_buffers = bool(switch_buffers)
         self.flatten = bool(flatten)
-        self._watch()
+        self._aliases = self._other_names()
+        self._watch = Watch(self.model, self._groups, self.flatten)
         self._optimizer: torch.optim.Optimizer | None = None
         self._hook: Any = None
         self._reset_state = False
@@ -223,8 +226,8 @@ class ModuleAverage(Average):
         Raises:
             ValueError: names or shapes differ; nothing has changed.
         """
-        self._check_registered()
-        module = _unwrap(module)
+        self._watch.registered()
+        module = unwrap(module)
         values = {**self.average, **self.average_buffers}
         values |= {alias: values[name] for alias, name in self._aliases.items() if name in values}
         params = dict(module.named_parameters(remove_duplicate=False))
@@ -246,9 +249,10 @@ class ModuleAverage(Average):
 
         `torch.save` and `safetensors.torch.save_file` both store it as it is.
         """
-        self._check_registered()
-        if not self._applied:  # inside applied() the parameters are on loan
-            self._check_places(self._places)
+        if self._applied:  # the parameters are on loan, and elsewhere
+            self._watch.registered()
+        else:
+            self._watch.ask_all()
         state = {name: torch.tensor(getattr(self, name)) for name in COUNTERS}
         for prefix, values in self._tensors().items():
             for name, value in values.items():
@@ -278,87 +282,27 @@ class ModuleAverage(Average):
             value.copy_(tensors[name])
         self.step, self.averaged, self.switches = counters
 
+    def _other_names(self) -> dict[str, str]:
+        """{each name in the model: the one under which that tensor is averaged} (tied weights)."""
+        names = {id(p): n for g in self._groups for n, p in zip(g.names, g.params, strict=True)}
+        names |= dict(zip(map(id, self._buffers.live), self._buffers.names, strict=True))
+        named = [
+            *self.model.named_parameters(remove_duplicate=False),
+            *self.model.named_buffers(remove_duplicate=False),
+        ]
+        return {name: names[id(tensor)] for name, tensor in named if id(tensor) in names}
+
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         return {"average": self.average, "buffer": self.average_buffers}
-
-    # -- has the model changed under us? --------------------------------------------------------
-
-    def _watch(self) -> None:
-        """Note where all is registered, to notice when something is added or replaced."""
-        modules = list(self.model.named_modules())
-        tables = [t for _, m in modules for t in (m._parameters, m._modules)]
-        self._empty = [table for table in tables if not table]  # most are: cheaper to ask
-        self._tables = [table for table in tables if table]
-        self._entries = sum(map(len, self._tables))
-        self._slots = [
-            (table, name, entry, f"{prefix}.{name}" if prefix else name)
-            for prefix, module in modules
-            for table in (module._parameters, module._modules)
-            for name, entry in table.items()
-        ]
-        names = {id(p): n for g in self._groups for n, p in zip(g.names, g.params, strict=True)}
-        named = self.model.named_parameters(remove_duplicate=False)
-        self._aliases = {alias: names[id(p)] for alias, p in named}
-        buffers = dict(zip(map(id, self._buffers.live), self._buffers.names, strict=True))
-        for alias, buffer in self.model.named_buffers(remove_duplicate=False):
-            if id(buffer) in buffers:
-                self._aliases[alias] = buffers[id(buffer)]
-        # Asking a tensor for its place costs about 0.2 µs. Each update asks a share of them, in
-        # turn. A model that is moved has all its tensors moved: one answer is enough to know.
-        self._places = [place for group in self._groups for place in group.places()]
-        numel = sum(group.length for group in self._groups)
-        share = max(1, numel // 1_000_000)
-        self._shares = [self._places[i : i + share] for i in range(0, len(self._places), share)]
-        self._turn = 0
-        # Asking who is registered is cheaper: only a flat update over many tensors is shorter.
-        self._always_ask = not self.flatten or len(names) <= 64 or numel > 1_000_000
 
     def _check(self, what: str) -> None:
         if self._applied:
             super()._check(what)
         # A switch that is not flat copies into a tensor wherever it is: it cannot go astray.
-        quick = what == "update()" or (what == "switch()" and not self.flatten)
-        self._check_registered(everything=not quick)
-        if quick:
-            self._check_places(self._shares[self._turn])
-            self._turn = (self._turn + 1) % len(self._shares)
+        if what == "update()" or (what == "switch()" and not self.flatten):
+            self._watch.ask_some()
         else:
-            self._check_places(self._places)
-
-    def _check_registered(self, everything: bool = True) -> None:
-        if any(self._empty) or sum(map(len, self._tables)) != self._entries:
-            raise ValueError(self._changed())
-        if everything or self._always_ask:
-            full_name = ""
-            try:
-                for table, name, entry, full_name in self._slots:
-                    if table[name] is not entry and _unwrap(table[name]) is not entry:
-                        raise ValueError(self._changed(full_name))
-            except KeyError:  # as many as before, but others
-                raise ValueError(self._changed(full_name)) from None
-
-    def _check_places(self, asked: list[Place]) -> None:
-        for ask, expected, full_name in asked:
-            if ask() != expected:
-                raise ValueError(
-                    f"parameter {full_name!r} was moved (by .to() or .data) after the average was "
-                    "made: create the average after .to(), or make a new one"
-                )
-
-    def _changed(self, name: str | None = None) -> str:
-        which = f"{name!r} was replaced" if name else "parameters or modules were added or removed"
-        return f"{which} after the average was made: make a new one"
-
-
-def _unwrap(module: Any) -> Any:
-    """The user's own module inside `torch.compile`'s and DistributedDataParallel's wrappers."""
-    while True:
-        if hasattr(module, "_orig_mod"):
-            module = module._orig_mod
-        elif isinstance(module, nn.parallel.DistributedDataParallel):
-            module = module.module
-        else:
-            return module
+            self._watch.ask_all()
 
 
 def _check_same(

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 KIND = attrgetter("dtype", "device")
 Place = tuple[Callable[[], Any], Any, str]  # a question, the answer for "not moved", a name
@@ -198,107 +198,3 @@ def _check_no_overlap(named: list[tuple[str, Tensor]]) -> None:
                 f"flatten=True would part {name!r} and {next_name!r}, which share memory; "
                 "register one Parameter under both names, or use flatten=False"
             )
-
-
-class Buffers:
-    """Averages of a module's buffers, such as the statistics of batch norm.
-
-    Buffers are small and, unlike parameters, often replaced by assignment, so they are looked up
-    by name each time. A buffer whose shape or dtype has changed is copied anew.
-
-    Args:
-        model: the module.
-        how: "average", "copy" or "ignore". Integers are copied in any case, and so is a buffer
-            that begins with an infinity, such as a mask: inf - inf would be NaN. Sparse ones are
-            left alone.
-    """
-
-    def __init__(self, model: nn.Module, how: str) -> None:
-        self.how = how
-        self._slots: list[tuple[dict[str, Any], str]] = []
-        self.names: list[str] = []
-        known: set[int] = set()
-        if how != "ignore":
-            for prefix, module in model.named_modules():
-                for name, buffer in module._buffers.items():
-                    if buffer is None or buffer.layout is not torch.strided:
-                        continue
-                    if id(buffer) not in known:
-                        known.add(id(buffer))
-                        self._slots.append((module._buffers, name))
-                        self.names.append(f"{prefix}.{name}" if prefix else name)
-        self.live: list[Tensor] = []
-        self.values: list[Tensor] = []
-        self._mixes: dict[int, bool] = {}  # number of the slot: is it averaged?
-        self._kinds: list[tuple[bool, list[Tensor], list[Tensor]]] = []
-        self._look_up()
-
-    @torch.no_grad()
-    def _look_up(self) -> None:
-        """Find the live buffers, and remake what no longer fits them."""
-        live: list[Any] = [table.get(name) for table, name in self._slots]
-        if len(live) == len(self.live) and all(map(is_, live, self.live)):
-            return
-        gone = [name for name, buffer in zip(self.names, live, strict=True) if buffer is None]
-        if gone:
-            raise ValueError(f"buffers {gone} have gone since the average was made: make a new one")
-        old: list[Any] = list(self.values) or [None] * len(live)
-        for i, (value, buffer) in enumerate(zip(old, live, strict=True)):
-            if value is None or not _fits(value, buffer):
-                old[i] = _clone(buffer)
-                self._mixes[i] = self.how == "average" and _can_be_averaged(buffer)
-        self.values, self.live = old, live
-        kinds: dict[Any, tuple[bool, list[Tensor], list[Tensor]]] = {}
-        for i, (value, buffer) in enumerate(zip(self.values, live, strict=True)):
-            mixes = self._mixes[i]
-            kind = kinds.setdefault((mixes, KIND(buffer)), (mixes, [], []))
-            kind[1].append(value)
-            kind[2].append(buffer)
-        self._kinds = list(kinds.values())
-
-    @torch.no_grad()
-    def follow(self) -> None:
-        self._look_up()
-        for _, values, live in self._kinds:
-            torch._foreach_copy_(values, live)
-
-    @torch.no_grad()
-    def take_in(self, decay: float) -> None:
-        self._look_up()
-        for mixes, values, live in self._kinds:
-            if mixes:
-                take_in(values, live, decay)
-            else:
-                torch._foreach_copy_(values, live)
-
-    @torch.no_grad()
-    def switch(self) -> None:
-        self._look_up()
-        for _, values, live in self._kinds:
-            torch._foreach_copy_(live, values)
-
-    def save(self) -> list[Tensor]:
-        """Copies of the live buffers."""
-        self._look_up()
-        return [buffer.clone() for buffer in self.live]
-
-    @torch.no_grad()
-    def take_back(self, saved: list[Tensor]) -> None:
-        for (table, name), buffer, value in zip(self._slots, self.live, saved, strict=True):
-            table[name] = buffer.copy_(value)  # also where the code inside has put another tensor
-
-
-def _fits(value: Tensor, buffer: Tensor) -> bool:
-    return (value.shape, value.device, value.dtype) == (
-        buffer.shape,
-        buffer.device,
-        average_dtype(buffer.dtype),
-    )
-
-
-def _can_be_averaged(buffer: Tensor) -> bool:
-    return averages(buffer.dtype) and bool(buffer.isfinite().all())
-
-
-def _clone(buffer: Tensor) -> Tensor:
-    return buffer.detach().to(average_dtype(buffer.dtype), copy=True)
