@@ -38,7 +38,8 @@ class ModuleAverage(Average):
             Its wrapper and that of `torch.compile` are looked through: names are the model's.
             All parameters are averaged, frozen ones too (they may thaw); tied ones once.
         decay, update_every, switch_every, start, stop: as `sema_lite.reference.Average`.
-        buffers: "average" (integers are copied), "copy" (the latest), or "ignore".
+        buffers: "average" (integers and spectral norm's vectors are copied), "copy" (the latest),
+            or "ignore".
         switch_buffers: a switch also copies the buffers back, for example batch norm's statistics.
         flatten: move the parameters into one buffer per device and dtype, so that update and
             switch are one call each. Do it before CUDA graphs record addresses. Copies of such a
@@ -117,7 +118,9 @@ class ModuleAverage(Average):
         """Inside the `with` the model has the averaged weights; after it, its own are back.
 
         They come back after an exception too. Parameters are not copied: they look at the averages
-        for a while, so they must not be trained inside (buffers may change; they are copies).
+        for a while, so they must not be trained inside (buffers may change; they are copies). For
+        the same reason keep no `model.state_dict()` and no export from inside, which will change:
+        take those of `averaged_model()`.
 
         Raises:
             ValueError: inside another `applied()`; at the end, when parameters were written inside.
@@ -261,7 +264,8 @@ class ModuleAverage(Average):
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`. Averages keep their own dtype.
+        """Go on from `state_dict()`. Averages keep their own dtype. Settings (decay, periods, ...)
+        are not in it: make the average with the same ones.
 
         Raises:
             ValueError: it is of another model (the message names what differs); nothing changed.

@@ -20,14 +20,15 @@ class Buffers:
     Args:
         model: the module.
         how: "average", "copy" or "ignore". Integers are copied in any case, and so is a buffer
-            that begins with an infinity, such as a mask: inf - inf would be NaN. Sparse ones are
-            left alone.
+            that begins with an infinity, such as a mask: inf - inf would be NaN; and the vectors
+            of spectral norm. Sparse ones are left alone.
     """
 
     def __init__(self, model: nn.Module, how: str) -> None:
         self.how = how
         self._slots: list[tuple[dict[str, Any], str]] = []
         self.names: list[str] = []
+        self._directions: set[int] = set()  # numbers of slots
         known: set[int] = set()
         if how != "ignore":
             for prefix, module in model.named_modules():
@@ -36,6 +37,8 @@ class Buffers:
                         continue
                     if id(buffer) not in known:
                         known.add(id(buffer))
+                        if _is_direction(module, name):
+                            self._directions.add(len(self._slots))
                         self._slots.append((module._buffers, name))
                         self.names.append(f"{prefix}.{name}" if prefix else name)
         self.live: list[Tensor] = []
@@ -57,7 +60,8 @@ class Buffers:
         for i, (value, buffer) in enumerate(zip(old, live, strict=True)):
             if value is None or not _fits(value, buffer):
                 old[i] = _clone(buffer)
-                self._mixes[i] = self.how == "average" and _can_be_averaged(buffer)
+                mixes = self.how == "average" and i not in self._directions
+                self._mixes[i] = mixes and _can_be_averaged(buffer)
         self.values, self.live = old, live
         kinds: dict[Any, tuple[bool, list[Tensor], list[Tensor]]] = {}
         for i, (value, buffer) in enumerate(zip(self.values, live, strict=True)):
@@ -105,6 +109,16 @@ def _fits(value: Tensor, buffer: Tensor) -> bool:
         buffer.device,
         average_dtype(buffer.dtype),
     )
+
+
+def _is_direction(module: nn.Module, name: str) -> bool:
+    """Whether it is one of spectral norm's two unit vectors.
+
+    A mean of directions is shorter than 1, and what the weights are divided by shrinks with it:
+    they would come out ten or a hundred times too large.
+    """
+    new, old = type(module).__name__ == "_SpectralNorm", f"{name[:-2]}_orig" in module._parameters
+    return name[-2:] in ("_u", "_v") and (new or old)
 
 
 def _can_be_averaged(buffer: Tensor) -> bool:
