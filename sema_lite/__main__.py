@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -45,6 +46,7 @@ Grade a folder of notebooks, one file or folder per student. Students' code runs
 on where it was stopped. See notebooks/assignments/README.md."""
 
 DATA = ("cifar10", "cifar100", "shapes10", "folder", "circles", "moons", "digits")
+BROKEN_PIPE = 141  # as a shell says it: 128 + SIGPIPE
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,7 +69,17 @@ def error(message: object, code: int = 2) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        try:
+            return _main(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()  # here, and not when Python ends: there it would be a traceback
+    except BrokenPipeError:  # the reader has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _main(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):  # a terminal without "±" gets "?", not a traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -79,6 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         module = importlib.import_module(home, __package__ or "sema_lite")
         code: int = getattr(module, args.command)(args, arguments)
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError, ImportError) as problem:
         return error(problem)
     except KeyboardInterrupt:

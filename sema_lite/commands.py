@@ -26,6 +26,7 @@ from .training import find_device
 COMMAND, RESULTS = "command.json", "results.json"  # in the folder of a run
 PACKAGES = ("torch", "numpy", "sema-lite")  # they decide the numbers
 MOST_THREADS = 1024  # torch takes any number, and a million crash it
+MOST_SEEDS = 10_000  # on points all are in memory at once
 HOW_IT_RUNS = ("out", "quiet", "folder")  # arguments that decide nothing of the result
 
 
@@ -43,41 +44,54 @@ def compare(args: argparse.Namespace, arguments: list[str]) -> int:
     if len(set(methods)) < len(methods):
         raise ValueError(f"--method names a method twice: {args.method}")
     runs = [_run(args, method) for method in methods]
-    seeds = range(check_count("--seeds", args.seeds, 1))
-    if check_count("--threads", args.threads, 1) > MOST_THREADS:
-        raise ValueError(f"--threads must be at most {MOST_THREADS}, got {args.threads}")
+    for name, most in (("seeds", MOST_SEEDS), ("threads", MOST_THREADS)):
+        if check_count(f"--{name}", value := getattr(args, name), 1) > most:
+            raise ValueError(f"--{name} must be at most {most}, got {value}")
     torch.set_num_threads(args.threads)
     device = find_device(args.device)
     if args.compile and args.data not in IMAGES:
         raise ValueError(f"--compile is for images, not for {args.data}")
     if args.out == "":  # a variable of the shell that is not set
         raise ValueError("--out must name a folder, got ''")
+    args.root = _absolute(args.root)
     data = _data(args)
-    steps = runs[0].steps_per_epoch(data)
+    runs[0].steps_per_epoch(data)  # at least one
     out = Path(args.out) if args.out else None
-    if out:
-        _claim(out, args, arguments)
+    try:
+        if out:
+            _claim(out, args, arguments)
+        return _train_all(runs, data, device, out, args, arguments)
+    except KeyboardInterrupt:
+        then = "nothing is kept" if out else "without --out nothing is kept"
+        if out and (out / COMMAND).exists():
+            then = f"python -m sema_lite resume {out} goes on"
+        return error(f"interrupted: {then}", 130)
 
+
+def _train_all(
+    runs: list[Run],
+    data: ImageData | PointData,
+    device: torch.device,
+    out: Path | None,
+    args: argparse.Namespace,
+    arguments: list[str],
+) -> int:
+    """Train, print the table, write the results; returns the exit code."""
     _warm_up(runs[0])
     print(_describe(data))
-    print(_settings(runs[0], methods, steps, device), flush=True)
+    print(_settings(runs, runs[0].steps_per_epoch(data), device), flush=True)
+    seeds = range(args.seeds)
     problems: list[object] = []
-    try:
-        scores = run_all(
-            runs,
-            seeds,
-            data if isinstance(data, ImageData) else None,
-            folder=out and out / "runs",
-            device=str(device),
-            progress=not args.quiet,
-            **_options(args),
-            on_error=lambda problem: problems.append(error(problem, 1)),
-        )
-    except KeyboardInterrupt:
-        then = (
-            f"python -m sema_lite resume {out} goes on" if out else "without --out nothing is kept"
-        )
-        return error(f"interrupted: {then}", 130)
+    scores = run_all(
+        runs,
+        seeds,
+        data if isinstance(data, ImageData) else None,
+        folder=out and out / "runs",
+        device=str(device),
+        progress=not args.quiet,
+        **_options(args),
+        on_error=lambda problem: problems.append(error(problem, 1)),
+    )
     if args.data not in IMAGES:  # on images `run_all` says so at once
         problems += [error(_diverged(each), 1) for each in scores if _diverged(each)]
     if out:
@@ -102,8 +116,7 @@ def resume(args: argparse.Namespace, arguments: list[str]) -> int:  # noqa: ARG0
     folder = Path(args.folder)
     if not (folder / COMMAND).is_file():
         raise ValueError(f"'{folder}' is not the --out of a run: it has no {COMMAND}")
-    stored = _stored_command(folder)
-    again = parser().parse_args(stored)
+    stored, again = _stored_command(folder)
     again.out, again.quiet = str(folder), again.quiet or args.quiet
     return compare(again, stored)
 
@@ -219,13 +232,14 @@ def _describe(data: ImageData | PointData) -> str:
     return f"Data: {data.name}: {data.train_size:,} training and {test:,} test {kind}{source}"
 
 
-def _settings(run: Run, methods: list[str], steps: int, device: Any) -> str:
+def _settings(runs: list[Run], steps: int, device: torch.device) -> str:
+    run, methods = runs[0], {each.method for each in runs}
     text = (
         f"{run.model}, {run.epochs} x {steps} steps, batch {run.batch_size}, {run.optimizer}, "
         f"learning rate {run.lr:g} ({run.schedule}), {device}"
     )
     decay = run.used_decay(steps)
-    if {"ema", "sema"} & set(methods):
+    if {"ema", "sema"} & methods:
         text += f"\nDecay {decay:.4g}"
     if "sema" in methods:
         period = run.period(steps)
@@ -248,7 +262,7 @@ def _claim(out: Path, args: argparse.Namespace, arguments: list[str]) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out '{out}' is a file, and should be a folder")
     if (out / COMMAND).exists():
-        there = parser().parse_args(_stored_command(out))
+        _, there = _stored_command(out)
         if unlike := [name for name in vars(args) if name not in HOW_IT_RUNS
                       and getattr(there, name, None) != getattr(args, name)]:  # fmt: skip
             raise ValueError(
@@ -263,15 +277,26 @@ def _claim(out: Path, args: argparse.Namespace, arguments: list[str]) -> None:
         if os.listdir(out):
             raise ValueError(f"--out '{out}' holds other files: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    files.write_json(out / COMMAND, {"arguments": arguments, "versions": files.versions(*PACKAGES)})
+    versions = files.versions(*PACKAGES)
+    content = {"arguments": arguments, "root": args.root, "versions": versions}
+    files.write_json(out / COMMAND, content)
 
 
-def _stored_command(folder: Path) -> list[str]:
-    """What was typed for the run in this folder, after `python -m sema_lite`."""
-    stored = files.read_json(folder / COMMAND).get("arguments")
-    if not isinstance(stored, list) or stored[:1] not in (["train"], ["compare"]):
+def _stored_command(folder: Path) -> tuple[list[str], argparse.Namespace]:
+    """What was typed for the run in this folder, after `python -m sema_lite`, and what it means."""
+    content = files.read_json(folder / COMMAND)
+    typed, root = content.get("arguments"), content.get("root")
+    if not isinstance(typed, list) or typed[:1] not in (["train"], ["compare"]):
         raise ValueError(f"'{folder / COMMAND}' is damaged: it names no command")
-    return [str(each) for each in stored]
+    typed = [str(each) for each in typed]
+    args = parser().parse_args(typed)
+    # A relative --root is meant from where it was typed; if all was moved since, from here.
+    args.root = root if root and Path(str(root)).is_dir() else _absolute(args.root)
+    return typed, args
+
+
+def _absolute(root: str | None) -> str | None:
+    return root if root is None else str(Path(root).expanduser().absolute())
 
 
 def _find_result(name: str) -> dict[str, Any]:

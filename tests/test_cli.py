@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import sema_lite.__main__
+import sema_lite.commands
 import sema_lite.compare
 import sema_lite.run
 import sema_lite.training
@@ -159,9 +160,12 @@ def test_help_needs_no_torch():
         (["--method=sgd,ema,sgd"], "twice"),
         (["--seeds=0"], "--seeds must be"),
         (["--seeds=two"], "--seeds"),
+        (["--seeds=1000000000"], "--seeds must be at most 10000"),
         (["--epochs=0"], "epochs must be"),
         (["--lr=-1"], "lr must be"),
         (["--lr=nan"], "lr must be"),
+        (["--lr=1e300"], "lr must be a number in [0, 1e+30], got 1e+300"),
+        (["--data=circles", "--weight-decay=1e7"], "weight_decay must be a number in [0, 1e+06]"),
         (["--decay=2"], "decay must be"),
         (["--switch-every=0"], "switch_every must be"),
         (["--switch-every=week"], "invalid N|epoch|2epochs value: 'week'"),
@@ -211,6 +215,23 @@ def test_header_warns_of_freezing(capsys, short):
     assert "decay" not in out.lower()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As in `... | head`: quiet, whether the pipe is closed at the first line or at the last."""
+    for arguments in (["results", "circles"], ["results"], ["--help"]):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [sys.executable, "-m", "sema_lite", *arguments],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        os.close(write)
+        assert done.stderr == b""
+        assert done.returncode in (0, sema_lite.__main__.BROKEN_PIPE)
+
+
 # -- stopped, and gone on with ---------------------------------------------------------------------
 
 
@@ -250,6 +271,56 @@ def test_interrupted_and_resumed(capsys, short, stopping, tmp_path):
     assert cut["settings"] == whole["settings"]
     _, again, _ = run(capsys, "results", folder)
     assert again.splitlines()[-2:] == out.splitlines()[-2:]
+
+
+@pytest.mark.parametrize("last", ["_claim", "_warm_up", "table"])
+def test_interrupted_before_the_first_step_or_after_the_last(
+    capsys, short, monkeypatch, tmp_path, last
+):
+    real = getattr(sema_lite.commands, last)
+
+    def interrupted(*arguments):
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    out = tmp_path / "mine"
+    with monkeypatch.context() as patch:
+        patch.setattr(sema_lite.commands, last, interrupted)
+        code, _, err = run(capsys, *short, "--method=sgd", f"--out={out}")
+    assert (code, err) == (130, f"error: interrupted: python -m sema_lite resume {out} goes on\n")
+    assert run(capsys, "resume", out, "--quiet")[0] == 0
+
+
+def test_interrupted_while_nothing_is_kept_yet(capsys, short, monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sema_lite.commands, "_claim", interrupted)
+    code, _, err = run(capsys, *short, f"--out={tmp_path / 'mine'}")
+    assert (code, err) == (130, "error: interrupted: nothing is kept\n")
+
+
+def test_a_relative_root_is_found_from_another_folder(
+    capsys, short, stopping, image_folder, tmp_path, monkeypatch
+):
+    arguments = [*short, "--method=sgd", "--root=photos"]
+    first, second, moved = (tmp_path / name for name in ("first", "second", "moved"))
+    for folder in (first, second):
+        folder.mkdir()
+    (first / "photos").symlink_to(image_folder)
+    monkeypatch.chdir(first)
+    stopping(KeyboardInterrupt(), at=2)
+    assert run(capsys, *arguments, "--out=mine")[0] == 130
+    stopping(None, at=0)
+    monkeypatch.chdir(second)
+    assert run(capsys, "resume", first / "mine", "--quiet")[0] == 0
+    (second / "photos").symlink_to(image_folder)  # other photographs, for all that is known
+    assert "another run, with root" in error(capsys, *arguments, f"--out={first / 'mine'}")
+    first.rename(moved)  # the run and its data, to another place
+    monkeypatch.chdir(moved)
+    assert run(capsys, "resume", "mine", "--quiet")[0] == 0
+    command = json.loads((moved / "mine" / "results.json").read_text())["command"]
+    assert command.endswith("--root=photos --out=mine")  # as typed: a path tells where it ran
 
 
 def test_interrupted_without_a_folder(capsys, short, stopping):

@@ -294,8 +294,13 @@ def test_a_compiled_network_trains_the_same(tiny, monkeypatch):
 
 
 def test_weights_that_are_not_finite_after_the_last_step_stop_the_run(tiny):
+    def deep(classes):
+        return nn.Sequential(
+            nn.Flatten(), *(nn.Linear(n, 9) for n in (3072, 9)), nn.Linear(9, classes)
+        )
+
     with pytest.raises(Diverged, match="step 1,"):
-        go("sgd", tiny, lr=1e38, batch_size=48, epochs=1)
+        go("sgd", tiny, deep, lr=1e30, batch_size=48, epochs=1)
 
 
 def test_batch_larger_than_the_data(tiny):
