@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .averaging import EMA, SEMA, SWA, Lookahead, ModuleAverage
 from .models import MODELS
-from .reference import check_count, check_fraction
+from .reference import check_count, check_fraction, check_number
 from .theory import METHODS, WATCHING, period_in_steps
 
 SCHEDULES = ("constant", "cosine", "cyclic")
@@ -22,6 +22,8 @@ POINTS = ("circles", "moons", "digits")  # see `compare.train_many`
 DATA = IMAGES + POINTS
 BATCH_NORM = ("average", "live", "estimate")
 LOWEST = 0.01  # where a cyclic rate ends, as a share of where it begins
+# Beyond float32 torch raises what nobody understands; optimizers multiply these by one another.
+MOST = {"lr": 1e30, "weight_decay": 1e6}
 
 # All of torch.optim, but for those that need more than gradients of dense weights of any shape.
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -115,12 +117,11 @@ class Run:
                 f"cycle must be at most epochs = {self.epochs} for SWA, which averages the ends of "
                 f"cycles: got {self.cycle!r}"
             )
-        for name in ("lr", "weight_decay"):
+        for name, most in MOST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"{name} must be a number >= 0, got {value!r}")
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+            check_number(name, value, most, f"in [0, {most:g}]")
 
     # -- numbers of steps --------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sema_lite import theory
-from sema_lite.run import OPTIMIZERS, Run, default_decay
+from sema_lite.run import MOST, OPTIMIZERS, Run, default_decay
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_cosine_falls_to_zero():
     assert rates[5] == pytest.approx(0.1)
     assert rates[10] == pytest.approx(0, abs=1e-12)
     assert rates == sorted(rates, reverse=True)
-    assert Run(lr=0.2).learning_rate(9, 10) == 0.2
+    assert {Run(lr=0.2).learning_rate(step, 10) for step in range(10)} == {0.2}
 
 
 def test_cyclic_falls_to_a_hundredth_and_begins_again():
@@ -75,6 +75,16 @@ def test_every_optimizer_makes_a_step(model, name):
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_no_optimizer_overflows_at_the_largest_settings(model, name):
+    """They may diverge, which is told; torch raises where a number is none of float32."""
+    optimizer = Run(optimizer=name, **MOST).make_optimizer(model.parameters())
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.ones(2, 3)).square().sum().backward()
+        optimizer.step()
+
+
 def test_settings_reach_the_optimizer(model):
     run = Run(optimizer="SGD", lr=0.3, momentum=0.7, weight_decay=0.01)
     (group,) = run.make_optimizer(model.parameters()).param_groups
@@ -92,6 +102,12 @@ def test_settings_reach_the_optimizer(model):
 def test_defaults_depend_on_the_data_and_the_optimizer():
     assert (Run().model, Run().lr) == ("small_resnet", 0.05)
     assert (Run(data="circles").model, Run(optimizer="adam").lr) == ("mlp", 1e-3)
+
+
+def test_the_constants_of_lookahead_are_those_of_its_paper(model):
+    average = Run(method="lookahead").average(model, 10)
+    assert average is not None
+    assert (average.update_every, average.switch_every, average.decay) == (5, 5, 0.5)
 
 
 # -- which runs share a training -------------------------------------------------------------------
@@ -116,6 +132,7 @@ def test_what_watches_has_the_trajectory_of_sgd():
         ("method", "adam"), ("method", None), ("data", "mnist"), ("schedule", "linear"),
         ("epochs", 0), ("epochs", 1.5), ("epochs", "3"), ("batch_size", 1), ("seed", -1),
         ("lr", -0.1), ("lr", float("nan")), ("lr", float("inf")), ("lr", "0.1"), ("lr", True),
+        ("lr", 10**40), ("weight_decay", 2_000_000),
         ("weight_decay", -1), ("momentum", 1.1), ("decay", 1.01), ("decay", float("nan")),
         ("switch_every", 0), ("switch_every", "batch"), ("switch_every", 2.5),
         ("switch_every", "0epochs"), ("switch_every", "epoch2"), ("switch_every", "-1epochs"),
@@ -133,6 +150,10 @@ def test_swa_needs_a_whole_cycle():
     with pytest.raises(ValueError, match=r"^cycle must be at most epochs = 3 for SWA.*got 4"):
         Run(method="swa", schedule="cyclic", epochs=3, cycle=4)
     Run(method="ema", schedule="cyclic", epochs=3, cycle=4)
+
+
+def test_the_smallest_numbers_are_fine():
+    Run(seed=0, epochs=1, batch_size=2, k=1, cycle=1)
 
 
 def test_points_need_an_mlp():
