@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from sema_lite import checks
 
@@ -45,13 +47,19 @@ RIGHT = [
             / sum(d**k for k in range(len(values)))
         ),
     ),
+    (checks.debiased, lambda values, d: np.float32(debiased(values, d))),
     (checks.start_share, start_share),
+    (checks.decay_for_half_life, lambda half_life: torch.tensor(0.5) ** (1 / half_life)),
+    (checks.start_share, lambda decays: torch.tensor(decays).prod()),  # both in float32
 ]
 WRONG = [
     (checks.decay_for_half_life, lambda h: 1 - 1 / h, "horizon of 20"),
     (checks.decay_for_half_life, lambda h: math.exp(-1 / h), "1/e"),
     (checks.decay_for_half_life, lambda h: math.log(0.5) / math.log(h), "between 0 and 1"),
     (checks.decay_for_half_life, lambda h: 2 ** (1 / h), "makes it grow"),
+    (checks.decay_for_half_life, lambda h: 1 - math.log(2) / h, "Which decay halves in 1 step"),
+    (checks.decay_for_half_life, lambda h: 1 - 0.5 ** (1 / h), "That is 1 - d"),
+    (checks.decay_for_half_life, lambda h: round(0.5 ** (1 / h), 4), "one half of a share"),
     (checks.decay_for_half_life, lambda h: 0.5**h, "one half of a share"),
     (checks.decay_for_half_life, lambda _: 0.5 ** (1 / 20), "look at 1 steps"),
     (checks.decay_for_half_life, lambda h: [0.5 ** (1 / h)], "Return one number"),
@@ -71,7 +79,8 @@ WRONG = [
     (checks.debiased, lambda values, _: sum(values) / len(values), "plain mean"),
     (checks.debiased, lambda values, d: debiased(values, 1 - d), "share of the OLD"),
     (checks.debiased, lambda values, d: debiased([*values, 1.0], d), "one value is that value"),
-    (checks.debiased, lambda values, d: debiased(values[::-1], d), "Not the average of 4, 6, 5, 7"),
+    (checks.debiased, lambda values, d: debiased(values[::-1], d), "shares are 1/3 and 2/3"),
+    (checks.debiased, lambda values, d: debiased(values[-2:], d), "Not the average of 4, 6, 5, 7"),
     (checks.debiased, changes_its_list, "changes the list"),
     (checks.start_share, lambda decays: math.prod(1 - d for d in decays), "multiply 1 - d"),
     (checks.start_share, lambda decays: 1 - math.prod(decays), "everything but the start"),
@@ -80,6 +89,7 @@ WRONG = [
     (checks.start_share, lambda decays: (sum(decays) / len(decays)) ** len(decays), "not added"),
     (checks.start_share, lambda decays: math.prod(decays[1:]), "0.9 of 0.5 of 0.2"),
     (checks.start_share, lambda decays: math.prod(decays) if decays else 0.0, "Before any update"),
+    (checks.start_share, lambda decays: decays[0] * math.prod(decays[1:]), "an empty list"),
 ]
 
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from sema_lite import checks
 
@@ -32,6 +33,8 @@ RIGHT = [
     (checks.snapshot_spacing, snapshot_spacing),
     (checks.snapshot_spacing, lambda lr, a, c: math.ceil(exact_spacing(lr, a, c))),
     (checks.lookahead_contraction, lookahead_contraction),
+    (checks.lookahead_contraction, lambda *x: torch.tensor(lookahead_contraction(*x))),
+    (checks.running_mean, lambda *x: torch.tensor(running_mean(*x))),  # both in float32
 ]
 WRONG = [
     (checks.running_mean, lambda mean, n, value: mean + (value - mean) / n, "divides by zero"),
@@ -71,8 +74,13 @@ WRONG = [
     ),
     (
         checks.snapshot_spacing,
+        lambda lr, a, c: min(snapshot_spacing(lr, a, c), 20),
+        "you get 20 steps: that is too soon",
+    ),
+    (
+        checks.snapshot_spacing,
         lambda lr, a, c: math.ceil(-math.log(c) / (lr * a)),
-        "lr 0.1, curvature 1, correlation 0.05",
+        "lr 0.1, curvature 1, correlation 0.05 you get 30 steps: fewer would do",
     ),
     (checks.snapshot_spacing, lambda *x: math.floor(exact_spacing(*x)) + 1, "lr 0.5, curvature 1"),
     (

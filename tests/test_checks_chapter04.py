@@ -107,10 +107,16 @@ def test_wrong_counters(answer: Callable[[Starts], float], word: str, capsys: An
         (lambda epoch, every: epoch == every, "epoch 2"),
         (lambda epoch, every: epoch >= every, "is not due"),
         (lambda *_: False, "interval 1"),
+        (lambda epoch, every: True if due(epoch, every) else None, "Return False, not None"),
     ],
 )
 def test_wrong_interval_tests(answer: Callable[[int, int], Any], word: str, capsys: Any) -> None:
     rejected(checks.switch_due, answer, word, capsys)
+
+
+def test_a_stub_that_returns_nothing_is_not_done_yet(capsys: Any) -> None:
+    assert checks.switch_due(lambda *_: None) is False
+    assert capsys.readouterr().out == "switch_due: not done yet.\n"
 
 
 def test_the_check_agrees_with_the_theory() -> None:

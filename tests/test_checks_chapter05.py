@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from judging import judge
@@ -24,10 +25,15 @@ def test_a_landscape_without_its_loss_is_not_done_yet(capsys: pytest.CaptureFixt
     assert judge(checks.own_landscape, Half, capsys) == (False, "own_landscape: not done yet.\n")
 
 
-def test_right_gradient_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(
-        checks.two_layers_gradient, lambda x, y: ((x * y - 1) * y, (x * y - 1) * x), capsys
-    ) == (True, "two_layers_gradient: passed.\n")
+@pytest.mark.parametrize("container", [tuple, list, np.array, torch.tensor])
+def test_right_gradient_passes(container: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def right(x: float, y: float) -> Any:
+        return container([(x * y - 1) * y, (x * y - 1) * x])
+
+    assert judge(checks.two_layers_gradient, right, capsys) == (
+        True,
+        "two_layers_gradient: passed.\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,7 @@ def test_right_gradient_passes(capsys: pytest.CaptureFixture[str]) -> None:
         (lambda x, y: (-(x * y - 1) * y, -(x * y - 1) * x), "sign"),
         (lambda x, y: (2 * (x * y - 1) * y, 2 * (x * y - 1) * x), "half"),
         (lambda x, y: (x * y - 1, x * y - 1), "chain rule"),
+        (lambda x, y: (y, x), "slope of x*y alone"),
         (lambda x, y: ((x * y - 1) * y, 0.0), "slope along y"),
         (lambda x, y: (0.0, (x * y - 1) * x), "slope along x"),
         (lambda x, y: x + y, "two values"),
@@ -51,10 +58,11 @@ def test_wrong_gradients_are_named(
     assert "* y" not in said  # not the solution
 
 
-def test_right_share_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    def right(hits: int, walkers: int) -> tuple[float, float]:
+@pytest.mark.parametrize("container", [tuple, np.array, torch.tensor])
+def test_right_share_passes(container: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def right(hits: int, walkers: int) -> Any:
         share = hits / walkers
-        return share, (share * (1 - share) / walkers) ** 0.5
+        return container([share, (share * (1 - share) / walkers) ** 0.5])
 
     assert judge(checks.share_with_error, right, capsys)[0]
 
@@ -64,6 +72,7 @@ def test_right_share_passes(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (lambda h, n: (100 * h / n, 0.0), "per cent"),
         (lambda h, n: (n / (h + 1), 0.0), "divided by"),
+        (lambda h, n: (h, (h * (1 - h / n)) ** 0.5), "divided by"),  # the number of hits
         (lambda h, n: (h / n, (h / n * (1 - h / n)) ** 0.5), "variance by n, before the root"),
         (lambda h, n: (h / n, h / n * (1 - h / n) / n), "square root"),
         (lambda h, n: (h / n, (h * (1 - h / n)) ** 0.5), "number of hits"),
@@ -86,10 +95,18 @@ def factor(h: float, d: float, period: int) -> float:
     return (d ** (period + 1) * (1 - r) - (1 - d) * r ** (period + 1)) / (d - r)
 
 
-def test_right_survives_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(
-        checks.survives, lambda lr, a, d, period: abs(factor(lr * a, d, period)) < 1, capsys
-    )[0]
+@pytest.mark.parametrize("kind", [bool, np.bool_, torch.tensor])
+def test_right_survives_passes(kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def right(lr: float, a: float, d: float, period: int) -> Any:
+        return kind(abs(factor(lr * a, d, period)) < 1)
+
+    assert judge(checks.survives, right, capsys)[0]
+
+
+def test_a_survives_that_returns_nothing_is_not_done_yet(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert judge(checks.survives, lambda *_: None, capsys) == (False, "survives: not done yet.\n")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +120,7 @@ def test_right_survives_passes(capsys: pytest.CaptureFixture[str]) -> None:
         (lambda lr, a, d, t: 0 <= factor(lr * a, d, t) < 1, "Wrong for"),
         (lambda lr, a, _d, t: abs((1 - lr * a) ** t) < 1, "limit 2/curvature"),
         (lambda lr, a, d, t: factor(lr * a, d, t), "True or False"),
+        (lambda lr, a, d, t: True if abs(factor(lr * a, d, t)) < 1 else None, "not None"),
     ],
 )
 def test_wrong_survivals_are_named(
@@ -139,8 +157,10 @@ class Mine(landscapes.Bowl):
         ({"grad": lambda x, y: (x, 19 * y)}, "not the slope"),
         ({"grad": lambda x, y: (20 * y, x)}, "not the slope"),
         ({"grad": lambda x, y: x + 20 * y}, "two values"),
+        ({"grad": lambda x, y: np.array([x, 20 * y])}, "two values"),  # `simulate` takes no arrays
         ({"minima": ((0.5, 0.0),)}, "neighbour"),
         ({"minima": ()}, "empty"),
+        ({"minima": (0.0, 0.0)}, "((x, y),)"),
         ({"window": (1.0, -1.0, 0.0, 1.0)}, "rising order"),
         ({"start": (0.0, 0.0)}, "bottom"),
         ({"noise": "1"}, "noise must be a finite number >= 0, got '1'."),

@@ -29,7 +29,7 @@ def walkers_needed(answer: Callable[[float], int]) -> None:
         raise NotYet("Almost: with 2222 walkers the error is a little above 0.03. Round up.")
     for error in (0.03, 0.5, 0.7, 0.1, 0.01):
         n = number(answer(error))
-        if n != int(n):
+        if not n.is_integer():
             raise NotYet(f"For {error:g} you get {n:g} walkers, which is not a whole number.")
         # An exact 2/error**2 may be off by its rounding, and then by one walker.
         if n < 1 or math.sqrt(2 / n) > error * (1 + 1e-9):
@@ -37,7 +37,10 @@ def walkers_needed(answer: Callable[[float], int]) -> None:
         if n > 2 and math.sqrt(2 / (n - 1)) < error * (1 - 1e-9):
             raise NotYet(f"For {error:g} you get {n:g} walkers; fewer would do.")
     if number(answer(0.5)) > 8:
-        raise NotYet("Eight walkers are just enough for 0.5. Is a whole number rounded up too?")
+        raise NotYet(
+            "Eight walkers are just enough for 0.5. Is a whole number rounded up too, "
+            "or one that a square root made a little larger than 8?"
+        )
 
 
 @exercise
