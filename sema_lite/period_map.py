@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator
@@ -139,13 +140,11 @@ class PeriodMap(Explorer):
             texts.append(f"{text}\nu {u:.2g}" if shows_u and u < math.inf else text)
         columns = [str(column) for column in grid.columns]
         heat_map(ax, means, grid.decays, columns, texts, low_is_good=not accuracy)
-        switching = np.isfinite(us).all(0)
         if shows_u:
-            lines = ax.contour(
-                np.flatnonzero(switching), range(len(means)), np.log10(us[:, switching]),
-                [-1, 0, 1], colors="black", linewidths=0.8, linestyles="--",
-            )  # fmt: skip
-            lines.set(path_effects=[withStroke(linewidth=2, foreground="white")])
+            borders = [line for level in (0.1, 1, 10) for line in _borders(us, level)]
+            lines = LineCollection(borders, colors="black", linewidths=1.2, linestyles="--")
+            lines.set(path_effects=[withStroke(linewidth=2.4, foreground="white")])
+            ax.add_collection(lines)
         unit = "accuracy, %" if accuracy else self.metric.upper()
         dashed = " (dashed: u = 0.1, 1, 10)" if shows_u else ""
         self.canvas.label(
@@ -173,6 +172,20 @@ class PeriodMap(Explorer):
             ax.xaxis.set_major_locator(LogLocator())
             ax.xaxis.set_major_formatter(LogFormatterSciNotation())
         self.canvas.label(1, "the same cells", xlabel=grid.way_name)
+
+
+def _borders(us: Any, level: float) -> list[list[tuple[float, float]]]:
+    """The edges between cells below `level` and the others, so that no line runs through a number.
+
+    A column that never switches is left out. u is rounded: 5 * (1 - 0.8) is a little below 1.
+    """
+    above = np.round(us[:, np.isfinite(us).all(0)], 9) >= level
+    beside = np.argwhere(above[:, 1:] != above[:, :-1])  # row and column of the cell left of it
+    below = np.argwhere(above[1:] != above[:-1])  # of the cell above it
+    return [
+        *([(x + 0.5, y - 0.5), (x + 0.5, y + 0.5)] for y, x in beside.tolist()),
+        *([(x - 0.5, y + 0.5), (x + 0.5, y + 0.5)] for y, x in below.tolist()),
+    ]
 
 
 def _words(grid: Grid, column: Column) -> str:

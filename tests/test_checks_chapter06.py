@@ -100,6 +100,7 @@ def numb_start(change):
     ("check", "answer", "hint"),
     [
         (checks.update_bytes, lambda n, live, _: n * live, "size of one set"),
+        (checks.flat_views, lambda shapes: right_views(shapes)[::-1], "First comes the buffer"),
         (checks.update_bytes, lambda n, live, average: n * (live + average), "read and written"),
         (checks.update_bytes, lambda n, live, average: 2 * n * (live + average), "four visits"),
         (checks.update_bytes, lambda _, live, average: live + 2 * average, "How many"),

@@ -32,7 +32,13 @@ def by_torch(logits: list[float], label: int) -> float:
     return float(torch.nn.functional.cross_entropy(row, torch.tensor([label])))
 
 
-@pytest.mark.parametrize("right", [nll, by_torch])
+def in_single_precision(logits: list[float], label: int) -> float:
+    import torch
+
+    return float(torch.nn.functional.cross_entropy(torch.tensor([logits]), torch.tensor([label])))
+
+
+@pytest.mark.parametrize("right", [nll, by_torch, in_single_precision])
 def test_right_nll_passes(right: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(checks.nll_from_logits, right, capsys) == (True, "nll_from_logits: passed.\n")
 
@@ -61,10 +67,12 @@ def changes(logits: list[float], label: int) -> float:
             lambda z, y: math.log(sum(math.exp(v) for i, v in enumerate(z) if i != y)) - z[y],
             "all classes",
         ),
+        (lambda z, y: nll(z, y) - max(z), "comes back"),
         (lambda z, y: nll(z, y - 1), "counted from 0"),
         (lambda z, y: nll([abs(v) for v in z], y), "another number"),
         (lambda z, y: -math.log(softmax(z)[y]), "exp(1000)"),
         (shifted, "exp(-1000)"),
+        (lambda z, y: math.log(sum(math.exp(v - z[y]) for v in z)), "always the largest"),
         (changes, "changes the list"),
         (lambda z, _: z, "one number"),
     ],
@@ -168,6 +176,11 @@ def with_error(error: Any) -> Any:
     return answer
 
 
+def without_signs(one: list[float], other: list[float]) -> tuple[float, float]:
+    gaps = [abs(a - b) for a, b in zip(one, other, strict=True)]
+    return statistics.fmean(gaps), statistics.stdev(gaps) / math.sqrt(len(gaps))
+
+
 stdev, pstdev = statistics.stdev, statistics.pstdev
 
 
@@ -176,6 +189,7 @@ stdev, pstdev = statistics.stdev, statistics.pstdev
     [
         (lambda a, b: paired_difference(b, a)[:2], "sign"),
         (lambda a, b: (sum(a) - sum(b), 0.0), "first value"),
+        (without_signs, "keep each sign"),
         (
             with_error(lambda a, b, g: math.hypot(stdev(a), stdev(b)) / math.sqrt(len(g))),
             "shares its luck",

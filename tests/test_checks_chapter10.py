@@ -75,6 +75,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("decay_for_way", limit_decay, "limit of a long horizon"),
     ("decay_for_way", lambda f, t: right_decay(1 - f, t), "which half"),
     ("decay_for_way", lambda f, t: right_decay(f, t) + 1e-5, "nearly it"),
+    ("decay_for_way", lambda f, t: round(right_decay(f, t), 3), "nearly it"),
     ("decay_for_way", lambda f, t: [f, t], "one number"),
 ]
 

@@ -22,6 +22,8 @@ def test_right_table_passes(capsys: pytest.CaptureFixture[str]) -> None:
     ("answer", "named"),
     [
         (lambda r, a: (r * a, a / r), "on average"),
+        (lambda r, a: (min(1, r * a), a / r), "on average"),
+        (lambda r, a: (r * a * (1 - a) ** (r - 1), a / r), "exactly one"),
         (lambda r, a: ((1 - a) ** r, a / r), "no row"),
         (lambda r, a: (a**r, a / r), "all rows"),
         (lambda r, a: (a, a / r), "begin with one row"),

@@ -82,6 +82,8 @@ def test_u_and_the_step_fraction_of_a_cell() -> None:
     assert grid.step_fraction(0.95, 156) == theory.step_fraction(0.95, 156)
     assert grid.u(0.95, NEVER) == math.inf
     assert grid.step_fraction(0.95, NEVER) == 1
+    assert grid.way(0.95, 78) == grid.u(0.95, 78)
+    assert grid.way(0.95, NEVER) == pytest.approx(5 * 156 * 0.2)  # beside the largest u there is
     sema, ema = read_grid("circles, SEMA"), read_grid("circles, EMA")
     assert sema.u(0.99, 0.1) == pytest.approx(0.4)
     assert ema.u(0.99, 0.1) == math.inf
@@ -259,6 +261,20 @@ def test_the_frame_stands_at_the_cursor() -> None:
     assert shown._frame.get_xy() == (1.5, 1.5)
     assert shown._point.get_xdata()[0] == pytest.approx(0.78)
     assert shown._point.get_ydata()[0] == pytest.approx(shown.readout["mean"])
+
+
+def test_lines_of_equal_u_part_cells_and_run_through_no_number() -> None:
+    """u is rounded to 0.1, 1 and 10: a cell that has the level itself is not below it."""
+    us = np.array([[5 * (1 - 0.8), 15.6, math.inf], [0.25, 3.9, math.inf]])
+    assert period_map._borders(us, 10) == [[(0.5, -0.5), (0.5, 0.5)], [(0.5, 0.5), (1.5, 0.5)]]
+    assert period_map._borders(us, 1) == [[(0.5, 0.5), (0.5, 1.5)], [(-0.5, 0.5), (0.5, 0.5)]]
+    assert period_map._borders(us, 0.1) == []
+    ax = PeriodMap().canvas.axes[0]
+    drawn = [line for each in ax.collections for line in each.get_segments()]
+    assert drawn
+    for line in drawn:  # halfway between two columns, or between two rows
+        (x0, y0), (x1, y1) = line
+        assert (x0 == x1 and x0 % 1 == 0.5) or (y0 == y1 and y0 % 1 == 0.5)
 
 
 def test_text_is_legible_on_dark_and_on_bright_cells() -> None:

@@ -45,6 +45,8 @@ def flat_views(answer: Callable[[list[tuple[int, ...]]], tuple[Tensor, list[Tens
     import torch
 
     flat, views = pair(answer(list(SHAPES)), "the flat buffer and the list of views")
+    if not isinstance(flat, torch.Tensor):
+        raise NotYet(f"First comes the buffer, one tensor; yours is a {type(flat).__name__}.")
     views = list(views)
     if flat.shape != (TOTAL,):
         raise NotYet(

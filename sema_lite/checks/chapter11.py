@@ -21,11 +21,13 @@ def lucky_table(answer: Function) -> None:
     for rows, level in ((30, 0.05), (7, 0.01), (1, 0.05)):
         values = pair(answer(rows, level), "the chance and the level of a row")
         chance, each = map(number, values)
-        if rows > 1 and is_near(chance, rows * level):
+        if rows > 1 and (is_near(chance, rows * level) or chance == 1):  # cut off at 1
             raise NotYet(
                 "That is how many false alarms there are on average: it can exceed 1. What is the "
                 "chance that there is at least one?"
             )
+        if rows > 1 and is_near(chance, rows * level * (1 - level) ** (rows - 1)):
+            raise NotYet("That is the chance of exactly one false alarm. Two count as well.")
         if is_near(chance, (1 - level) ** rows):
             raise NotYet("That is the chance that no row gives a false alarm.")
         if rows > 1 and is_near(chance, level**rows):
