@@ -87,9 +87,8 @@ class ModuleAverage(Average):
         self.flatten = bool(flatten)
         self._aliases = self._other_names()
         self._watch = Watch(self.model, self._groups, self.flatten)
-        self._optimizer: torch.optim.Optimizer | None = None
+        self._resets: torch.optim.Optimizer | None = None  # its state, at a switch
         self._hook: Any = None
-        self._reset_state = False
 
     # -- the operations on weights --------------------------------------------------------------
 
@@ -110,8 +109,8 @@ class ModuleAverage(Average):
             group.switch()
         if self.switch_buffers:
             self._buffers.switch()
-        if self._reset_state and self._optimizer is not None:
-            self._optimizer.state.clear()
+        if self._resets is not None:
+            self._resets.state.clear()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -186,8 +185,7 @@ class ModuleAverage(Average):
         ours = {id(p) for group in self._groups for p in group.params}
         if not any(id(p) in ours for part in optimizer.param_groups for p in part["params"]):
             raise ValueError("the optimizer trains none of this model's parameters")
-        self._optimizer, self._reset_state = optimizer, bool(reset_state)
-
+        self._resets = optimizer if reset_state else None
         self._hook = optimizer.register_step_post_hook(self._after_step)
         return self
 
@@ -203,12 +201,11 @@ class ModuleAverage(Average):
         """Undo `attach()`."""
         if self._hook is not None:
             self._hook.remove()
-        self._hook = self._optimizer = None
-        self._reset_state = False
+        self._hook = self._resets = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy and a pickle are detached: their optimizer would be another one."""
-        return {**vars(self), "_hook": None, "_optimizer": None, "_reset_state": False}
+        return {**vars(self), "_hook": None, "_resets": None}
 
     # -- what there is to read, to export and to store ------------------------------------------
 

@@ -47,7 +47,6 @@ class Buffers:
         self._kinds: list[tuple[bool, list[Tensor], list[Tensor]]] = []
         self._look_up()
 
-    @torch.no_grad()
     def _look_up(self) -> None:
         """Find the live buffers, and remake what no longer fits them."""
         live: list[Any] = [table.get(name) for table, name in self._slots]

@@ -96,7 +96,6 @@ def simulate(
         raise ValueError(f'on_divergence must be "raise" or "keep", got {on_divergence!r}')
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise TypeError(f"dtype must be a floating-point dtype, got {dtype!r}")
-    device = torch.get_default_device() if device is None else torch.device(device)
     like = torch.zeros((), device=device, dtype=dtype)
     if gradient_noise is None:
         sigma = check_number("noise", landscape.noise if noise is None else noise, least=0)

@@ -244,7 +244,8 @@ def step_fraction(decay: float, switch_every: int) -> float:
 
 
 def step_fraction_limit(u: float) -> float:
-    """1 - (1 - e**-u)/u: `step_fraction` for a long horizon, with u = T(1-d) >= 0. Derived here."""
+    """1 - (1 - e**-u)/u: `step_fraction` for long horizons and periods, u = T(1-d) >= 0.
+    Derived here."""
     x = check_number("u", u, math.inf, ">= 0")
     if x >= 1:
         return 1 + math.expm1(-x) / x

@@ -161,7 +161,8 @@ def chosen_elsewhere(scores: Sequence[Seeds]) -> list[float]:
     """The best setting's score at each seed, where the *other* seeds choose which is the best.
 
     Chosen and judged on the same seeds it would look better than it is. `scores` is
-    [setting][seed], at least two seeds; more is better, and NaN is the worst.
+    [setting][seed], at least two seeds; more is better, and NaN is the worst. Of equal settings
+    the first is taken.
     """
 
     def others(setting: Seeds, seed: int) -> float:

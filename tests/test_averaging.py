@@ -1,6 +1,7 @@
 """The torch implementation: equal to the reference, and right on real modules."""
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -123,6 +124,13 @@ def test_the_four_names_equal_those_of_the_reference(flatten):
             assert got == pytest.approx(live, abs=1e-12)
             got = [x for a in ours.average.values() for x in a.flatten().tolist()]
             assert got == pytest.approx(hand.average, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["EMA", "SWA", "SEMA", "Lookahead"])
+def test_defaults_are_those_of_the_reference(name):
+    ours = inspect.signature(globals()[name]).parameters
+    for parameter in list(inspect.signature(getattr(reference, name)).parameters.values())[1:]:
+        assert ours[parameter.name].default == parameter.default
 
 
 # -- real modules --------------------------------------------------------------------------------
@@ -261,10 +269,12 @@ def test_channels_last_strides_are_kept(flatten):
 
 
 @FLATTEN
-def test_complex_parameters_are_averaged_and_integers_copied(flatten):
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex32])
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+def test_complex_parameters_are_averaged_and_integers_copied(flatten, dtype):
     model = nn.ParameterDict(
         {
-            "phase": nn.Parameter(torch.ones(3, dtype=torch.complex64)),
+            "phase": nn.Parameter(torch.ones(3, dtype=dtype)),
             "count": nn.Parameter(torch.zeros(2, dtype=torch.int64), requires_grad=False),
             "mask": nn.Parameter(torch.tensor([True, False]), requires_grad=False),
         }
@@ -275,6 +285,7 @@ def test_complex_parameters_are_averaged_and_integers_copied(flatten):
         model["count"].fill_(5)
         model["mask"].logical_not_()
     ema.update()
+    assert ema.average["phase"].dtype == torch.complex64  # also that of halves
     assert ema.average["phase"].tolist() == [2 + 1j] * 3
     assert ema.average["count"].tolist() == [5, 5]
     assert ema.average["mask"].tolist() == [False, True]
@@ -365,6 +376,78 @@ def test_infinite_and_replaced_buffers():
     assert ema.average_buffers["seen"].tolist() == [1.0] * 5
 
 
+class Noted(nn.Module):
+    """A weight, and a buffer that the tests replace."""
+
+    def __init__(self, seen=None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.register_buffer("seen", torch.zeros(2) if seen is None else seen)
+
+
+def test_a_buffer_of_another_dtype_is_copied_anew():
+    model = Noted()
+    ema = EMA(model, 0.5)
+    model.seen = torch.ones(2, dtype=torch.float64)
+    ema.update()
+    assert ema.average_buffers["seen"].dtype == torch.float64
+    assert ema.average_buffers["seen"].tolist() == [1.0, 1.0]
+
+
+def test_a_buffer_that_has_gone_is_named():
+    model = Noted()
+    ema = EMA(model, 0.5)
+    model.seen = None
+    with pytest.raises(ValueError, match=r"buffers \['seen'\] have gone"):
+        ema.update()
+
+
+def test_a_buffer_replaced_just_before_it_is_lent_or_switched():
+    model = Noted()
+    sema = SEMA(model, 0.5, switch_every=None, switch_buffers=True)
+    model.seen = torch.ones(2)
+    with sema.applied():
+        assert model.seen.tolist() == [0.0, 0.0]
+    assert model.seen.tolist() == [1.0, 1.0]
+    model.seen = torch.full((2,), 3.0)
+    sema.switch()
+    assert model.seen.tolist() == [0.0, 0.0]
+
+
+def test_half_precision_buffers_have_a_float32_average():
+    model = Noted(torch.zeros(2, dtype=torch.bfloat16))
+    ema = EMA(model, 0.999)
+    model.seen.fill_(1.0)
+    ema.update()
+    assert ema.average_buffers["seen"].dtype == torch.float32
+    torch.testing.assert_close(ema.average_buffers["seen"], torch.full((2,), 0.001))
+    with ema.applied():
+        assert model.seen.dtype == torch.bfloat16
+
+
+def test_tied_buffers_are_averaged_once_and_fill_both_names():
+    one = Noted()
+    tied, loose = nn.Sequential(one, Noted(one.seen)), nn.Sequential(Noted(), Noted())
+    ema = EMA(tied, 0.5)
+    one.seen.fill_(4.0)
+    ema.update()
+    assert set(ema.average_buffers) == {"0.seen"}
+    ema.copy_to(loose)
+    assert loose[0].seen.tolist() == loose[1].seen.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("start", [0, 1], ids=["take in", "follow"])
+def test_a_buffer_that_asks_for_a_gradient_does_not_pass_it_on(start):
+    model = Noted()
+    ema = EMA(model, 0.5, start=start)
+    model.seen = torch.ones(2, requires_grad=True)
+    ema.update()
+    assert not ema.average_buffers["seen"].requires_grad
+    with ema.applied():
+        assert model.seen.tolist() == ([1.0, 1.0] if start else [0.5, 0.5])
+    assert model.seen.tolist() == [1.0, 1.0]
+
+
 # -- applied, export, attach ---------------------------------------------------------------------
 
 
@@ -445,6 +528,16 @@ def test_weights_that_change_between_forward_and_backward_are_noticed(flatten, w
 
 
 @FLATTEN
+@pytest.mark.parametrize("enabled", [False, True])
+def test_gradients_stay_on_or_off(flatten, enabled):
+    model = nn.Linear(2, 2)
+    sema = SEMA(model, 0.9, switch_every=1, flatten=flatten)
+    with torch.set_grad_enabled(enabled):
+        sema.update()
+        assert torch.is_grad_enabled() == enabled
+
+
+@FLATTEN
 def test_averaged_model_is_independent(flatten):
     model = Net()
     ema = EMA(model, 0.9, flatten=flatten)
@@ -503,6 +596,20 @@ def test_the_optimizer_state_is_kept_unless_asked(reset):
     assert len(optimizer.state) == (0 if reset else 2)
 
 
+def test_what_is_detached_or_copied_leaves_the_optimizer_alone():
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    average = SEMA(model, 0.9, switch_every=None).attach(optimizer, reset_state=True)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    _, other, twin = copy.deepcopy((model, optimizer, average))
+    twin.switch()
+    assert len(other.state) == 2
+    average.detach()
+    average.switch()
+    assert len(optimizer.state) == 2
+
+
 # -- bad input -----------------------------------------------------------------------------------
 
 
@@ -546,11 +653,12 @@ def test_a_parameter_added_replaced_or_removed_is_noticed(flatten):
         yield lambda: model.append(nn.Linear(2, 2))
         yield lambda: model[0].register_parameter("extra", nn.Parameter(torch.zeros(1)))
         yield lambda: delattr(model[0], "bias")
+        yield lambda: model[1].register_parameter("extra", nn.Parameter(torch.zeros(1)))
         yield lambda: model.load_state_dict(
             {n: torch.zeros_like(v) for n, v in model.state_dict().items()}, assign=True
         )
 
-    for i in range(5):
+    for i in range(6):
         model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
         ema = EMA(model, 0.9, flatten=flatten)
         ema.update()
@@ -593,12 +701,28 @@ def test_two_flat_averages_on_one_model_are_noticed():
         first.update()
 
 
-def test_flatten_refuses_parameters_that_share_memory():
-    model = nn.ParameterList([nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))])
-    model[1].data = model[0].data
+@pytest.mark.parametrize("first", [0, 3], ids=["all of it", "the last number"])
+def test_flatten_refuses_parameters_that_share_memory(first):
+    both = torch.zeros(8)
+    model = nn.ParameterList([nn.Parameter(both[:4]), nn.Parameter(both[first : first + 4])])
     with pytest.raises(ValueError, match="'0' and '1', which share memory"):
         EMA(model, flatten=True)
     EMA(model).update()
+
+
+def test_flatten_takes_neighbours_and_empty_parameters():
+    both = torch.zeros(8)
+    parts = [both[:4], both[4:], torch.zeros(3, 0), torch.zeros(3, 0)]
+    average = EMA(nn.ParameterList(map(nn.Parameter, parts)), 0.5, flatten=True)
+    average.update()
+    assert average.averaged == 1
+
+
+def test_every_average_begins_at_a_multiple_of_64_bytes():
+    """Where vector instructions like it."""
+    average = EMA(nn.ParameterList(nn.Parameter(torch.zeros(n)) for n in (3, 16, 17, 1)))
+    first, *others = (a.data_ptr() for a in average.average.values())
+    assert [(other - first) % 64 for other in others] == [0, 0, 0]
 
 
 def test_float8_parameters_are_refused():
@@ -607,6 +731,11 @@ def test_float8_parameters_are_refused():
     )
     with pytest.raises(TypeError, match="float8"):
         EMA(model)
+    mixed = nn.ParameterList([nn.Parameter(torch.zeros(2)), *model])
+    place = mixed[0].data_ptr()
+    with pytest.raises(TypeError, match="float8"):
+        EMA(mixed, flatten=True)
+    assert mixed[0].data_ptr() == place, "nothing has changed"
 
 
 # -- what remembers the weights, and what is not there ---------------------------------------------
@@ -639,8 +768,9 @@ def test_a_replaced_module_is_noticed(flatten):
             call()
 
 
-def test_a_part_compiled_later_is_the_same_part():
+def test_a_part_compiled_before_or_later_is_the_same_part():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    model[1] = torch.compile(model[1], backend="eager")
     average = EMA(model, 0.9)
     model[0] = torch.compile(model[0], backend="eager")
     average.update()
@@ -696,13 +826,20 @@ def test_a_copy_of_an_attached_average(flatten):
     other(torch.ones(1, 3)).sum().backward()
     steps.step()
     assert (twin.step, average.step) == (1, 0)
-    assert torch.equal(twin.average["weight"], (model.weight + other.weight) / 2)
+    torch.testing.assert_close(twin.average["weight"], (model.weight + other.weight).detach() / 2)
 
 
 def test_an_average_holds_no_iterator():
     """From Python 3.14 on, those of itertools can be neither copied nor pickled."""
     kinds = {type(value).__module__ for value in vars(EMA(nn.Linear(2, 2))).values()}
     assert "itertools" not in kinds
+
+
+def test_sharded_weights_are_refused():
+    model = nn.Linear(3, 2)
+    model.bias.device_mesh = "of several devices"  # what a DTensor has
+    with pytest.raises(ValueError, match=r"'bias' is sharded \(a DTensor\)"):
+        EMA(model)
 
 
 def test_a_cell_that_is_run_twice():
@@ -714,6 +851,13 @@ def test_a_cell_that_is_run_twice():
         Lookahead(model).attach(optimizer)
     first.detach()
     SEMA(model, switch_every=5).attach(optimizer)
+
+
+def test_two_models_under_one_optimizer():
+    one, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    optimizer = torch.optim.SGD([*one.parameters(), *other.parameters()], 0.1)
+    for model in (one, other):
+        SEMA(model, switch_every=5).attach(optimizer)
 
 
 def test_an_optimizer_without_hooks():
@@ -730,6 +874,12 @@ def test_an_optimizer_without_hooks():
 def test_weights_that_are_nowhere(flatten):
     with pytest.raises(ValueError, match="'weight' is on the meta device"):
         EMA(nn.Linear(3, 2, device="meta"), flatten=flatten)
+
+
+def test_buffers_that_are_none_are_left_alone():
+    average = EMA(nn.BatchNorm1d(2, track_running_stats=False), 0.5)
+    average.update()
+    assert average.average_buffers == {}
 
 
 def test_sparse_buffers_are_left_alone():

@@ -290,6 +290,13 @@ def test_classes_exchanged_and_the_mode_of_the_model():
     assert boundary_width(model, (-1, 1, -1, 1), points=30) == pytest.approx(width, rel=1e-9)
 
 
+def test_the_points_go_to_the_device_that_is_named():
+    model = straight(0, 5)
+    model.elsewhere = nn.Parameter(torch.zeros(1, device="meta"))
+    width = boundary_width(model, (-1, 1, -1, 1), device="cpu")
+    assert width == pytest.approx(2 * math.log(3) / 5, rel=1e-3)
+
+
 def test_many_points_go_through_the_model_in_parts(monkeypatch):
     sizes = []
 
@@ -321,6 +328,8 @@ SQUARE = (-1, 1, -1, 1)
         ({"window": (-1, 1, 2, 2)}, ValueError, "window must be"),
         ({"window": (-1, 1, -1)}, ValueError, "window must be"),
         ({"window": (-1, math.inf, -1, 1)}, ValueError, "window must be"),
+        ({"window": (-math.inf, 1, -1, 1)}, ValueError, "window must be"),
+        ({"window": (-1, 1, -math.inf, 1)}, ValueError, "window must be"),
         ({"window": 3}, ValueError, "window must be"),
         ({"model": nn.Linear(2, 3)}, ValueError, r"model must give logits \(40000, 2\).*40000, 3"),
         ({"model": nn.Linear(2, 1)}, ValueError, "model must give logits"),

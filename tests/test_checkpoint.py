@@ -111,7 +111,7 @@ def test_a_finished_run_is_not_trained_again(data, tmp_path):
 
 
 def test_a_folder_changes_no_number(data, tmp_path):
-    assert run(data, tmp_path).epochs == run(data, None).epochs
+    assert run(data, tmp_path / "not" / "there yet").epochs == run(data, None).epochs
 
 
 def test_two_runs_watch_one_training_and_both_go_on(data, tmp_path):

@@ -64,6 +64,15 @@ def test_lookahead_by_hand():
     assert weights == [2.0 + 0.25 * (6.0 - 2.0)]
 
 
+def test_what_is_not_given():
+    """Lookahead's k and s are those of its paper; an average is updated after each step."""
+    assert EMA([0.0]).decay == SEMA([0.0], switch_every=1).decay == 0.99
+    lookahead = Lookahead([0.0])
+    assert (lookahead.update_every, lookahead.switch_every, lookahead.decay) == (5, 5, 0.5)
+    plain = reference.Average([0.0], 0.5)
+    assert (plain.update_every, plain.switch_every, plain.start, plain.stop) == (1, None, 0, None)
+
+
 def test_the_average_is_a_copy_and_not_the_live_list():
     weights = [1.0]
     ema = EMA(weights, decay=1.0)
@@ -185,6 +194,16 @@ def test_resume_is_exact():
         second.load_state_dict(first.state_dict())
         run(second, weights, values[cut:])
         assert (weights, second.state_dict()) == (whole, one.state_dict())
+
+
+def test_a_state_is_a_snapshot_also_inside_applied():
+    weights = [0.0]
+    ema = EMA(weights, 0.5)
+    run(ema, weights, [2.0])
+    with ema.applied():
+        state = ema.state_dict()
+    run(ema, weights, [5.0])
+    assert state["average"] == [1.0]
 
 
 def test_a_wrong_state_changes_nothing():

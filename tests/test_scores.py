@@ -60,10 +60,10 @@ def test_the_table():
 
 
 def test_the_table_has_seconds_where_they_were_measured():
-    scores = [replace(made_up(SGD, [0.5]), seconds=12.34), made_up(EMA, [0.5], [0.6])]
-    heads, *rows = table(scores).splitlines()
+    timed = [replace(made_up(SGD, [0.5]), seconds=seconds) for seconds in (12.34, 1.0, 0.456)]
+    heads, *rows = table([*timed, made_up(EMA, [0.5], [0.6])]).splitlines()
     assert heads.split()[-1] == "seconds"
-    assert [row.split()[-1] for row in rows] == ["12.3", "-"]
+    assert [row.split()[-1] for row in rows] == ["12.3", "1.0", "0.46", "-"]
 
 
 def test_the_table_says_how_many_seeds_are_left():

@@ -368,6 +368,19 @@ def test_one_walker_that_diverges_stops_the_simulation() -> None:
         wild(steps=60)
 
 
+@pytest.mark.parametrize(
+    ("decays", "periods", "where"),
+    [
+        ([1.0, 0.0], [1], r"walker 1 of decays\[1\], periods\[0\]"),
+        ([1.0], [1, None], r"walker 1 of decays\[0\], periods\[1\]"),
+    ],
+)
+def test_the_message_names_the_cell(decays: Any, periods: Any, where: str) -> None:
+    """At d = 1 and T = 1 each step is taken back: there nothing diverges."""
+    with pytest.raises(ValueError, match=where):
+        wild(steps=60, decays=decays, periods=periods)
+
+
 def test_the_steps_in_the_message_hold_the_step() -> None:
     with pytest.raises(ValueError, match="diverged at step") as exact:
         walk(Bowl(), EMA, 1.0, 1000)  # grows by 19 a step: beyond 1e308 after 242

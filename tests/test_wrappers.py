@@ -47,6 +47,8 @@ def test_a_compiled_model_makes_no_new_graph_after_a_switch(flatten):
     assert sema.switches == 3
     assert counter.frame_count == graphs
     torch.testing.assert_close(out, sema.averaged_model().eval()(x))
+    sema.copy_to(compiled)  # looked through, too
+    assert torch.equal(model[0].weight, sema.average["0.weight"])
 
 
 def _train(model, batches, flatten=False):
