@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from .scores import ManyScores
 
 Key = tuple[str, "float | None", str]  # method, decay, and all else that differs, in words
-EXPERIMENTS = ("cifar10", "cifar10-adamw", "cifar10-map", "batch-norm", "label-noise")
-SHORT = {"cifar10-adamw": "adamw", "cifar10-map": "map", "batch-norm": "BN"}
+EXPERIMENTS = (
+    "cifar10", "cifar10-50k", "cifar10-adamw", "cifar10-map", "batch-norm", "label-noise",
+)  # fmt: skip
+SHORT = {"cifar10-50k": "50k", "cifar10-adamw": "adamw", "cifar10-map": "map", "batch-norm": "BN"}
 UNITS = {"accuracy": "accuracy, %", "nll": "NLL, nats", "ece": "ECE"}
 FACTOR = {"accuracy": 100.0, "nll": 1.0, "ece": 1.0}
 DIGITS = {"accuracy": 1, "nll": 3, "ece": 3}
