@@ -3,8 +3,9 @@
     make bench                      # or: python tools/bench.py --help
 
 All contenders run in one process, interleaved in a new random order each round, so that a busy
-machine is equally unkind to all; a table shows medians and their ratio to the floor: one in-place
-`lerp_` (update) or `copy_` (switch, swap) over one flat tensor as large as the parameters.
+machine is equally unkind to all; a table shows medians, and the median of each round's ratio to the
+floor: one in-place `lerp_` (update) or `copy_` (switch, swap) over one flat tensor as large as the
+parameters.
 """
 
 from __future__ import annotations
@@ -108,6 +109,12 @@ def contenders(make: Callable[[], nn.Module], device: str) -> tuple[int, int, di
 
 def time_calls(calls: Calls, device: str, rounds: int, slice_s: float) -> dict[str, float]:
     """Median seconds per call of each contender, over `rounds` interleaved slices."""
+    times = time_rounds(calls, device, rounds, slice_s)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def time_rounds(calls: Calls, device: str, rounds: int, slice_s: float) -> dict[str, list[float]]:
+    """Seconds per call of each contender in each round."""
     sync = torch.cuda.synchronize if device == "cuda" else lambda: None
     repeats = {}
     for name, call in calls.items():
@@ -126,7 +133,16 @@ def time_calls(calls: Calls, device: str, rounds: int, slice_s: float) -> dict[s
                 call()
             sync()
             times[name].append((time.perf_counter() - start) / n)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def over(times: dict[str, list[float]], floor: str) -> dict[str, float]:
+    """Median over the rounds of the time divided by that of `floor` in the same round: a machine
+    that is busy for some rounds slows both."""
+    return {
+        name: statistics.median(a / b for a, b in zip(values, times[floor], strict=True))
+        for name, values in times.items()
+    }
 
 
 def bandwidth(device: str) -> float:
@@ -143,7 +159,8 @@ def bench_averaging(device: str, rounds: int) -> list[dict[str, object]]:
     for model, make in MODELS.items():
         tensors, numel, operations = contenders(make, device)
         for operation, calls in operations.items():
-            seconds = time_calls(calls, device, rounds, SLICE)
+            times = time_rounds(calls, device, rounds, SLICE)
+            seconds = {name: statistics.median(values) for name, values in times.items()}
             row: dict[str, object] = {
                 "device": device,
                 "model": model,
@@ -151,7 +168,7 @@ def bench_averaging(device: str, rounds: int) -> list[dict[str, object]]:
                 "parameters": numel,
                 "operation": operation,
                 "microseconds": {n: round(s * 1e6, 3) for n, s in seconds.items()},
-                "times the floor": {n: round(s / seconds["floor"], 3) for n, s in seconds.items()},
+                "times the floor": {n: round(r, 3) for n, r in over(times, "floor").items()},
             }
             if operation == "update":  # read the average, read the weights, write the average
                 row["share of 12 bytes per parameter"] = {
