@@ -280,7 +280,7 @@ def stillness(notebook, explorer, milliseconds):
     """
     notebook.wait_until_idle()
     seen = explorer.evaluate("node => lens.look(node)")
-    for _ in range(5):
+    for _ in range(20):
         notebook.page.wait_for_timeout(milliseconds)
         before, seen = seen, explorer.evaluate("node => lens.look(node)")
         if seen == before:
@@ -307,7 +307,7 @@ def keys(explorer, control):
 def test_a_bad_value_gives_a_message(notebook):
     for name, explorer in explorers(notebook):
         for field in explorer.locator("input[type=number]").all():
-            before = explorer.evaluate("node => lens.look(node)")
+            before = stillness(notebook, explorer, 100)
             field.fill("-7")
             field.press("Enter")
             after = wait_for_change(notebook, explorer, before)
