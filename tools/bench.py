@@ -109,7 +109,10 @@ def contenders(make: Callable[[], nn.Module], device: str) -> tuple[int, int, di
 
 def time_calls(calls: Calls, device: str, rounds: int, slice_s: float) -> dict[str, float]:
     """Median seconds per call of each contender, over `rounds` interleaved slices."""
-    times = time_rounds(calls, device, rounds, slice_s)
+    return medians(time_rounds(calls, device, rounds, slice_s))
+
+
+def medians(times: dict[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -139,10 +142,12 @@ def time_rounds(calls: Calls, device: str, rounds: int, slice_s: float) -> dict[
 def over(times: dict[str, list[float]], floor: str) -> dict[str, float]:
     """Median over the rounds of the time divided by that of `floor` in the same round: a machine
     that is busy for some rounds slows both."""
-    return {
-        name: statistics.median(a / b for a, b in zip(values, times[floor], strict=True))
-        for name, values in times.items()
-    }
+    return medians(
+        {
+            name: [a / b for a, b in zip(values, times[floor], strict=True)]
+            for name, values in times.items()
+        }
+    )
 
 
 def bandwidth(device: str) -> float:
@@ -160,7 +165,7 @@ def bench_averaging(device: str, rounds: int) -> list[dict[str, object]]:
         tensors, numel, operations = contenders(make, device)
         for operation, calls in operations.items():
             times = time_rounds(calls, device, rounds, SLICE)
-            seconds = {name: statistics.median(values) for name, values in times.items()}
+            seconds = medians(times)
             row: dict[str, object] = {
                 "device": device,
                 "model": model,

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from .report import NotYet, close, exercise, is_near, number
+from .report import NotYet, exercise, is_near, nearly, number
 
 __all__ = ["debiased", "decay_for_half_life", "start_share"]
-
-_close = partial(close, tolerance=1e-6)  # a right formula in float32 is right too
 
 
 @exercise
@@ -31,7 +28,7 @@ def decay_for_half_life(answer: Callable[[float], float]) -> None:
         raise NotYet("A share must shrink from step to step: a decay above 1 makes it grow.")
     for half_life in (20.0, 1.0, 3.5, 1000.0):
         left = "After `half_life` steps, one half of a share must be left"
-        _close(answer(half_life), 0.5 ** (1 / half_life), f"{left}; look at {half_life:g} steps.")
+        nearly(answer(half_life), 0.5 ** (1 / half_life), f"{left}; look at {half_life:g} steps.")
 
 
 @exercise
@@ -57,10 +54,10 @@ def debiased(answer: Callable[[list[float], float], float]) -> None:
         raise NotYet("That is the plain mean. The newest value must have the largest share.")
     if is_near(got, _ema(values, 1 - decay, 0.0) / (1 - (1 - decay) ** len(values))):
         raise NotYet("The decay is the share of the OLD average; you gave it to the new value.")
-    _close(answer([3.0], 0.99), 3.0, "The corrected average of one value is that value.")
-    _close(answer([5.0] * 50, 0.99), 5.0, "The corrected average of equal values is that value.")
-    _close(answer([1.0, 3.0], 0.5), 7 / 3, "For 1, 3 at decay 0.5 the shares are 1/3 and 2/3.")
-    _close(got, biased / (1 - decay ** len(values)), "Not the average of 4, 6, 5, 7 at decay 0.9.")
+    nearly(answer([3.0], 0.99), 3.0, "The corrected average of one value is that value.")
+    nearly(answer([5.0] * 50, 0.99), 5.0, "The corrected average of equal values is that value.")
+    nearly(answer([1.0, 3.0], 0.5), 7 / 3, "For 1, 3 at decay 0.5 the shares are 1/3 and 2/3.")
+    nearly(got, biased / (1 - decay ** len(values)), "Not the average of 4, 6, 5, 7 at decay 0.9.")
 
 
 def _ema(values: Sequence[float], decay: float, start: float) -> float:
@@ -84,12 +81,12 @@ def start_share(answer: Callable[[list[float]], float]) -> None:
     mean = sum(decays) / 3
     if any(is_near(got, sum_of_shares) for sum_of_shares in (3 * mean, mean, mean**3)):
         raise NotYet("Shares of shares are not added: after two updates 0.5 is left of 0.2.")
-    _close(got, 0.09, "After decays 0.2, 0.5 and 0.9, take 0.9 of 0.5 of 0.2.")
-    _close(answer([0.99] * 100), 0.99**100, "With 100 equal decays d it must be d**100.")
-    _close(answer([0.0, 0.5]), 0.0, "A decay of 0 throws the start away for good.")
+    nearly(got, 0.09, "After decays 0.2, 0.5 and 0.9, take 0.9 of 0.5 of 0.2.")
+    nearly(answer([0.99] * 100), 0.99**100, "With 100 equal decays d it must be d**100.")
+    nearly(answer([0.0, 0.5]), 0.0, "A decay of 0 throws the start away for good.")
     before = "Before any update the average is the start: its share is 1"
     try:
         untouched = answer([])
     except (IndexError, TypeError):
         raise NotYet(f"{before}. Yours stops at an empty list.") from None
-    _close(untouched, 1.0, f"{before}.")
+    nearly(untouched, 1.0, f"{before}.")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 
-from .report import NotYet, answered, close, exercise, is_near, number
+from .report import NotYet, answered, exercise, is_near, nearly, number
 
 __all__ = ["lookahead_contraction", "running_mean", "snapshot_spacing"]
-
-_close = partial(close, tolerance=1e-6)  # a right formula in float32 is right too
 
 
 @exercise
@@ -29,9 +26,9 @@ def running_mean(answer: Callable[[float, int, float], float]) -> None:
         raise NotYet("You swapped them: the value moves the mean, by a small share.")
     if is_near(got, 3.0 + 8.0 / 5):
         raise NotYet("The mean moves by a share of the DISTANCE to the value, not of the value.")
-    _close(got, 4.0, "Four values with mean 3 sum to 12. With a fifth one, 8, what is the mean?")
-    _close(first, 4.0, "With count = 0 the old mean is of nothing: the answer is the value itself.")
-    _close(answer(1.5, 999, 2.5), 1.501, "The 1000th value has a share of one thousandth.")
+    nearly(got, 4.0, "Four values with mean 3 sum to 12. With a fifth one, 8, what is the mean?")
+    nearly(first, 4.0, "With count = 0 the old mean is of nothing: the answer is the value itself.")
+    nearly(answer(1.5, 999, 2.5), 1.501, "The 1000th value has a share of one thousandth.")
 
 
 @exercise
@@ -76,9 +73,9 @@ def lookahead_contraction(answer: Callable[[float, int, float], float]) -> None:
         raise NotYet("That is right for k = 1 only: the fast weights take k steps in a period.")
     if is_near(got, (s * r**k) ** (1 / k)):
         raise NotYet("The slow weights keep 1 - s of their own distance; that part is missing.")
-    _close(answer(0.8, 7, 1.0), 0.8, "With s = 1 it must be r: Lookahead is then SGD itself.")
-    _close(answer(0.8, 1, 0.5), 0.9, "With k = 1 it must be 1 - s*(1 - r).")
-    _close(got, wanted, "Take one period: which share of the distance do the slow weights keep?")
-    _close(
+    nearly(answer(0.8, 7, 1.0), 0.8, "With s = 1 it must be r: Lookahead is then SGD itself.")
+    nearly(answer(0.8, 1, 0.5), 0.9, "With k = 1 it must be 1 - s*(1 - r).")
+    nearly(got, wanted, "Take one period: which share of the distance do the slow weights keep?")
+    nearly(
         answer(0.5, 10, 0.2), (0.8 + 0.2 * 0.5**10) ** 0.1, "Wrong for r = 0.5, k = 10, s = 0.2."
     )

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..landscapes import check_landscape, check_number, walk
 from ..reference import EMA
-from .report import NotYet, answered, close, exercise, pair
+from .report import NotYet, answered, exercise, nearly, pair
 
 __all__ = ["own_landscape", "share_with_error", "survives", "two_layers_gradient"]
 
 Function = Callable[..., Any]
-
-_close = partial(close, tolerance=1e-6)  # a right formula in float32 is right too
 
 
 def _pair(value: Any, what: str) -> tuple[Any, Any]:
@@ -40,8 +37,8 @@ def two_layers_gradient(gradient: Function) -> None:
             raise NotYet("The chain rule asks for one more factor: the slope of x*y itself.")
         if miss and math.isclose(got_x, y) and math.isclose(got_y, x):
             raise NotYet("That is the slope of x*y alone; the square around it has one as well.")
-        _close(got_x, miss * y, f"At ({x:g}, {y:g}) the slope along x differs: ask slopes().")
-        _close(got_y, miss * x, f"At ({x:g}, {y:g}) the slope along y differs: ask slopes().")
+        nearly(got_x, miss * y, f"At ({x:g}, {y:g}) the slope along x differs: ask slopes().")
+        nearly(got_y, miss * x, f"At ({x:g}, {y:g}) the slope along y differs: ask slopes().")
 
 
 @exercise
@@ -54,7 +51,7 @@ def share_with_error(answer: Function) -> None:
         variance = right * (1 - right)
         if math.isclose(share, 100 * right) and hits:
             raise NotYet("A share lies between 0 and 1: this one is in per cent.")
-        _close(share, right, "The share is the number of hits divided by the number of walkers.")
+        nearly(share, right, "The share is the number of hits divided by the number of walkers.")
         if hits and math.isclose(error, variance**0.5):
             raise NotYet(
                 "That is the deviation of one walker. Divide its variance by n, before the root."
@@ -65,7 +62,7 @@ def share_with_error(answer: Function) -> None:
             raise NotYet("That is the error of the number of hits, not of their share.")
         if math.isclose(error, (variance / max(1, walkers - 1)) ** 0.5) and hits:
             raise NotYet("Nearly: for a share one divides by the number of walkers itself.")
-        _close(
+        nearly(
             error,
             (variance / walkers) ** 0.5,
             "Your error is not that of a share: follow the hint, from one walker's variance on.",

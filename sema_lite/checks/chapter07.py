@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .report import NotYet, close, exercise, is_near, number, pair
+from .report import NotYet, close, exercise, is_near, nearly, number, pair
 
 __all__ = ["calibration_error", "nll_from_logits", "paired_error"]
 
@@ -38,8 +38,8 @@ def nll_from_logits(answer: Callable[[list[float], int], float]) -> None:
         raise NotYet("The largest logit, taken out of the sum, comes back outside the logarithm.")
     if any(is_near(got, _nll(logits, other)) for other in (0, 1)):
         raise NotYet("That is the NLL of another class: `label` is an index, counted from 0.")
-    close(got, exact, f"For logits {logits} and label {label} it is another number.", 1e-6)
-    close(answer([0.0] * 4, 1), math.log(4), "Four equal logits: each class has 1/4.", 1e-6)
+    nearly(got, exact, f"For logits {logits} and label {label} it is another number.")
+    nearly(answer([0.0] * 4, 1), math.log(4), "Four equal logits: each class has 1/4.")
     try:
         large = number(answer([1000.0, 998.0], 1))
     except (OverflowError, ValueError, ZeroDivisionError):
@@ -88,7 +88,7 @@ def calibration_error(answer: Callable[[list[float], list[bool], int], float]) -
     middles = _gaps(confidences, right, 4, middle=True)
     if is_near(got, sum(count * abs(gap) for count, gap in middles) / 6):
         raise NotYet("You compare with the middle of the bin, not with the mean confidence in it.")
-    close(got, exact, "Wrong for six answers in four bins; two of them have answers.", 1e-6)
+    nearly(got, exact, "Wrong for six answers in four bins; two of them have answers.")
     try:
         one = number(answer([1.0, 1.0], [True, False], 5))
     except (IndexError, KeyError, ZeroDivisionError):
@@ -97,7 +97,7 @@ def calibration_error(answer: Callable[[list[float], list[bool], int], float]) -
     edge = number(answer([0.5, 0.75], [False, True], 2))
     close(edge, 0.125, "With two bins 0.5 and 0.75 share the upper one: a bin holds its low edge.")
     wanted = sum(count * abs(gap) for count, gap in _gaps(confidences, right, 10)) / 6
-    close(answer(confidences, right, 10), wanted, "Right for four bins, wrong for ten.", 1e-6)
+    nearly(answer(confidences, right, 10), wanted, "Right for four bins, wrong for ten.")
 
 
 def _gaps(

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from .report import NotYet, answered, close, exercise, is_near, number
+from .report import NotYet, answered, exercise, is_near, nearly, number
 
 __all__ = ["cutout", "epochs_to_stay", "pooled_variance"]
 
@@ -96,7 +96,7 @@ def pooled_variance(answer: Function) -> None:
         for wrong, hint in mistakes:
             if is_near(got, wrong) and not is_near(wrong, wanted):
                 raise NotYet(hint)
-        close(got, wanted, f"For {batches} batches of {size} it is another number.", 1e-6)
+        nearly(got, wanted, f"For {batches} batches of {size} it is another number.")
 
 
 def _from_then_on(curve: list[float], level: float) -> int | None:

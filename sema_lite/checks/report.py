@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 
@@ -142,3 +142,6 @@ def close(got: Any, wanted: float, hint: str, tolerance: float = 1e-9) -> None:
         float(got), wanted, rel_tol=tolerance, abs_tol=tolerance
     ):
         raise NotYet(hint)
+
+
+nearly = partial(close, tolerance=1e-6)  # a right formula in float32 is right too
